@@ -1,0 +1,1 @@
+"""Modelwright: from a problem and some data to a deployed, monitored model."""

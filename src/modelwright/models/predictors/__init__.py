@@ -1,0 +1,105 @@
+"""Everything that answers. A rule, a linear model, boosted trees and a fine-tuned transformer are all a
+`Predictor`, so the same code judges, times, compares, packages and serves them.
+
+The ladder and training make predictors; this room holds what they make and how it is saved and loaded.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+import polars as pl
+
+from modelwright.errors import IntegrityError
+from modelwright.records import Column, Schema, plain
+from modelwright.registry import Table
+
+PREDICTORS = Table(
+    "predictor",
+    {
+        "constant": "modelwright.models.predictors.constant:Constant",
+        "rule": "modelwright.models.predictors.rule:Rule",
+        "linear": "modelwright.models.predictors.linear:Linear",
+        "neighbours": "modelwright.models.predictors.neighbours:Neighbours",
+        "trees": "modelwright.models.predictors.trees:Trees",
+        "blend": "modelwright.models.predictors.blend:Blend",
+        "transformer": "modelwright.models.predictors.transformer:Transformer",
+    },
+)
+"""kind -> class with `load(folder, schema)`; the class's `kind` is its name here."""
+
+
+@dataclass(frozen=True, slots=True)
+class Predictions:
+    """The answers to N examples.
+
+    Exactly one of the two is set: `probabilities_NC` (float64, rows sum to 1, columns in the order of
+    `schema.classes`) for classification, `values_N` (float64) for regression.
+    """
+
+    probabilities_NC: np.ndarray | None = None
+    values_N: np.ndarray | None = None
+
+    def __len__(self) -> int:
+        answers = self.values_N if self.probabilities_NC is None else self.probabilities_NC
+        assert answers is not None
+        return len(answers)
+
+    @property
+    def indices_N(self) -> np.ndarray:
+        """The likeliest class of each example, as an index into `schema.classes`."""
+        assert self.probabilities_NC is not None
+        return np.asarray(self.probabilities_NC.argmax(axis=1))
+
+
+class Predictor(Protocol):
+    """Examples in, predictions out.
+
+    `predict` takes a frame with at least the columns of `schema.inputs` (others are ignored), any number
+    of rows, and answers in the same order. It is deterministic: the answer to an example does not depend
+    on the others in the frame beyond rounding. `save` writes what `load` of the same class reads back;
+    files are safetensors, JSON, Parquet or ONNX only.
+    """
+
+    kind: str
+    schema: Schema
+
+    def predict(self, examples: pl.DataFrame) -> Predictions:
+        """The answers to `examples`, in their order."""
+
+    def save(self, folder: Path) -> None:
+        """Write the predictor's own files into `folder`, which exists."""
+
+
+def save_predictor(predictor: Predictor, folder: Path) -> None:
+    """Write `predictor` and its schema into `folder` so that `load_predictor` gives it back."""
+    folder.mkdir(parents=True, exist_ok=True)
+    predictor.save(folder)
+    about = {"kind": predictor.kind, "schema": plain(predictor.schema)}
+    (folder / "predictor.json").write_text(json.dumps(about, indent=2, ensure_ascii=False), encoding="utf-8")
+
+
+def load_predictor(folder: Path) -> Predictor:
+    """The predictor that `save_predictor` wrote into `folder`.
+
+    Raises:
+        IntegrityError: `predictor.json` is missing or is not one.
+        UnknownNameError: the kind of predictor is not in the table.
+    """
+    try:
+        about = json.loads((folder / "predictor.json").read_text(encoding="utf-8"))
+        schema = schema_from(about["schema"])
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise IntegrityError(f"{folder} holds no predictor: {error}") from error
+    loaded: Predictor = PREDICTORS[about["kind"]].load(folder, schema)
+    return loaded
+
+
+def schema_from(found: dict[str, Any]) -> Schema:
+    """The Schema that `records.plain` turned into `found`."""
+    inputs = tuple(Column(**column) for column in found["inputs"])
+    return Schema(**{**found, "inputs": inputs, "classes": tuple(found["classes"])})

@@ -1,0 +1,328 @@
+"""The frozen nouns, in the order in which they are made.
+
+A record is data: no methods that do work, no open files. `id` is the first 16 hexadecimal digits of the
+SHA-256 of everything else in it that does not depend on the clock. Names are contract: `--json` prints
+them. Sizes are in bytes, times in seconds unless the name says `_ms`.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import math
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+Task = Literal["classification", "regression"]
+InputKind = Literal["text", "image", "table"]
+ColumnKind = Literal["number", "category", "boolean", "date", "text", "image", "identifier", "constant"]
+Severity = Literal["info", "warning", "error"]
+
+POSITION = "__position__"
+"""The column of every part that says where in the source an example stood, counted from 0."""
+
+
+@dataclass(frozen=True, slots=True)
+class Interval:
+    """A figure and its 95% interval; `low` and `high` are null where it is not a sample statistic."""
+
+    value: float
+    low: float | None = None
+    high: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """One column of the examples as the model sees it."""
+
+    name: str
+    kind: ColumnKind
+
+
+@dataclass(frozen=True, slots=True)
+class Schema:
+    """What goes in and what comes out: all that a rung, a model or a server must know of the data.
+
+    `inputs` holds only columns that models may use; `classes` is empty for regression and otherwise in
+    the order of the columns of every probability matrix. In a part, the output column holds strings for
+    classification and float64 for regression; image columns hold the encoded file (PNG, JPEG) as bytes.
+    """
+
+    task: Task
+    kind: InputKind
+    inputs: tuple[Column, ...]
+    output: str
+    classes: tuple[str, ...] = ()
+    positive: str | None = None  # the class that precision, recall and F1 of a two-class task are about
+
+    @property
+    def names(self) -> list[str]:
+        """The names of the input columns, in order."""
+        return [column.name for column in self.inputs]
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """Something about the data that a person should know, with examples and what to do next."""
+
+    kind: str
+    severity: Severity
+    count: int
+    examples: tuple[str, ...]
+    next: str
+
+
+@dataclass(frozen=True, slots=True)
+class Seal:
+    """The state of the sealed test part when the record was made; the ledger has the present one."""
+
+    count: int
+    looks_used: int
+    looks_allowed: int
+
+
+@dataclass(frozen=True, slots=True)
+class Dataset:
+    """Step 2: examples that can be learned from, split, with the test part sealed."""
+
+    id: str
+    path: str
+    schema: Schema
+    parts: dict[str, int]
+    classes: tuple[str, ...]
+    dropped: dict[str, int]
+    findings: tuple[Finding, ...]
+    seal: Seal
+    source: str
+    source_sha256: str
+    split: str
+    seconds: float
+    excluded: dict[str, str] = field(default_factory=dict)
+    label_ceiling: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Latency:
+    """Milliseconds that a batch of one takes."""
+
+    p50: float
+    p95: float
+
+
+@dataclass(frozen=True, slots=True)
+class RungScore:
+    """One rung of the ladder as measured, or the reason why it was skipped."""
+
+    name: str
+    kind: str
+    score: Interval | None = None
+    latency_ms: Latency | None = None
+    cost_per_1000: float | None = None
+    fit_seconds: float | None = None
+    skipped: str | None = None
+    metrics: dict[str, float] = field(default_factory=dict)
+    path: str | None = None
+    describes: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """Step 0: does the cheapest thing already meet the goal, or is it worth training?"""
+
+    id: str
+    dataset_id: str
+    metric: str
+    scored_on: str
+    rungs: tuple[RungScore, ...]
+    decision: Literal["stop", "train"]
+    chosen: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """A resolved setting and the rule, probe or person that it comes from."""
+
+    value: Any
+    origin: str
+
+
+@dataclass(frozen=True, slots=True)
+class Estimate:
+    """What a run is expected to take, each with its interval."""
+
+    seconds: Interval
+    peak_memory_bytes: Interval
+    cost: Interval
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """A model that was considered for the plan."""
+
+    model: str
+    method: str
+    fits: bool
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """Step 3: the model, the method and every setting, with what it will take."""
+
+    id: str
+    dataset_id: str
+    model: str
+    method: str
+    settings: dict[str, Setting]
+    estimate: Estimate
+    candidates: tuple[Candidate, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """Step 4: what training did."""
+
+    id: str
+    plan_id: str
+    path: str
+    weights_sha256: str
+    status: Literal["completed", "stopped_early", "budget"]
+    steps: int
+    best_step: int
+    train_loss: float
+    validation: dict[str, Interval]
+    seconds: float
+    peak_memory_bytes: int
+    forecast_error: dict[str, float]
+
+
+@dataclass(frozen=True, slots=True)
+class ClassFigures:
+    """Precision, recall and F1 of one class."""
+
+    name: str
+    count: int
+    precision: float
+    recall: float
+    f1: float
+
+
+@dataclass(frozen=True, slots=True)
+class Diagnosis:
+    """Over- or underfitting in plain words, the evidence, and what to try next."""
+
+    verdict: str
+    evidence: str
+    next: str
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """A paired comparison: `difference` is ours minus theirs, oriented so that more is better."""
+
+    to: str
+    difference: float
+    low: float
+    high: float
+    p: float
+    real: bool
+
+
+@dataclass(frozen=True, slots=True)
+class SliceFigures:
+    """The metric on one slice of the part, with its interval."""
+
+    name: str
+    count: int
+    score: Interval
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """Step 5: how good it is. A masked report (see the seal) has no metrics, only the comparison."""
+
+    id: str
+    predictor: str
+    split: str
+    count: int
+    metric: str
+    metrics: dict[str, Interval]
+    classes: tuple[ClassFigures, ...]
+    diagnosis: Diagnosis | None
+    meets: dict[str, bool | None]
+    compared: Comparison | None
+    confusion: tuple[tuple[int, ...], ...] = ()
+    slices: tuple[SliceFigures, ...] = ()
+    latency_ms: Latency | None = None
+    cost_per_1000: float | None = None
+    masked: str | None = None
+    looks_used: int | None = None
+    html: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Golden:
+    """Golden cases of a package: stored answers that must come out again when it is loaded."""
+
+    count: int
+    passed: int
+
+
+@dataclass(frozen=True, slots=True)
+class Package:
+    """A folder that holds all that is needed to answer: weights, schema, golden cases, hashes."""
+
+    id: str
+    path: str
+    files: dict[str, str]
+    golden: Golden
+    latency_ms: Latency | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """How far a step is; steps hand it to a callback, the command line draws it."""
+
+    step: str  # "prepare", "ladder", "train"...
+    what: str  # what is being done now, a short phrase
+    done: float
+    total: float | None = None
+    unit: str = ""
+    seconds_left: float | None = None
+    note: str = ""
+
+
+Record = Dataset | Verdict | Plan | Run | Report | Package
+
+_CLOCK = frozenset({"id", "path", "seconds", "html", "latency_ms", "fit_seconds", "peak_memory_bytes"})
+
+
+def plain(value: Any) -> Any:
+    """`value` as JSON can hold it: dataclasses become dicts, tuples lists, NaN and infinities null."""
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return {f.name: plain(getattr(value, f.name)) for f in dataclasses.fields(value)}
+    if isinstance(value, dict):
+        return {str(key): plain(each) for key, each in value.items()}
+    if isinstance(value, list | tuple):
+        return [plain(each) for each in value]
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    return value
+
+
+def canonical(value: Any) -> str:
+    """The one JSON text of `value`: sorted keys, no spaces; what is hashed."""
+    return json.dumps(plain(value), sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+
+
+def digest(*values: Any) -> str:
+    """The first 16 hexadecimal digits of the SHA-256 of the canonical JSON of `values`."""
+    return hashlib.sha256(canonical(values).encode("utf-8", "surrogatepass")).hexdigest()[:16]
+
+
+def identify(record: Any) -> Any:
+    """`record` with its `id` set from its content, leaving out what depends on the clock or the place."""
+    content = {f.name: getattr(record, f.name) for f in dataclasses.fields(record) if f.name not in _CLOCK}
+    return dataclasses.replace(record, id=digest(type(record).__name__, content))
