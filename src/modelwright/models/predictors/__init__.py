@@ -65,8 +65,13 @@ class Predictor(Protocol):
     files are safetensors, JSON, Parquet or ONNX only.
     """
 
-    kind: str
-    schema: Schema
+    @property
+    def kind(self) -> str:
+        """The predictor's name in PREDICTORS."""
+
+    @property
+    def schema(self) -> Schema:
+        """What goes in and what comes out."""
 
     def predict(self, examples: pl.DataFrame) -> Predictions:
         """The answers to `examples`, in their order."""

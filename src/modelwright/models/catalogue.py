@@ -1,0 +1,86 @@
+"""The catalogue of models as data, and where a model named by the user lies on this machine."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from modelwright.errors import Fault, InputError
+from modelwright.registry import nearest, suggestion
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One model of the catalogue; `config` is set for those trained from scratch, `hub` for the others."""
+
+    name: str
+    kind: str
+    about: str
+    hub: str | None = None
+    package: str | None = None
+    parameters: int | None = None
+    licence: str | None = None
+    family: str | None = None
+    config: dict[str, Any] = field(default_factory=dict)
+
+
+@cache
+def catalogue() -> dict[str, Entry]:
+    """Every model of catalogue.yaml by name, the pre-trained ones first."""
+    text = Path(__file__).with_name("catalogue.yaml").read_text(encoding="utf-8")
+    sections = yaml.safe_load(text)
+    return {name: Entry(name=name, **about) for section in sections.values() for name, about in section.items()}
+
+
+def on_this_machine(entry: Entry) -> Path | None:
+    """The folder of a pre-trained model if it can be had without a network: from a package or the hub's cache."""
+    if entry.package:
+        module, _, inside = entry.package.partition("/")
+        found = importlib.util.find_spec(module)  # finds the folder without importing the package
+        if found and found.origin:
+            return Path(found.origin).parent / inside
+    return _from_hub(entry.hub, offline=True) if entry.hub else None
+
+
+def locate(base: str, *, folder: Path) -> Path | str:
+    """Where the model called `base` is: a folder with a pre-trained model, or the name of a scratch entry.
+
+    Args:
+        base: A folder (relative ones are relative to `folder`), a catalogue name, or a hub id `owner/name`,
+            which is downloaded unless it is in the cache or HF_HUB_OFFLINE is set.
+
+    Raises:
+        InputError: there is no such model here.
+    """
+    path = folder / Path(base).expanduser()
+    if (path / "config.json").is_file():
+        return path
+    entry = catalogue().get(base)
+    if entry and entry.config:
+        return base
+    hub = entry.hub if entry else base if base.count("/") == 1 and not base.startswith((".", "/")) else None
+    found = (entry and on_this_machine(entry)) or (hub and _from_hub(hub, offline=False))
+    if found:
+        return found
+    near = suggestion(base, list(catalogue())) if nearest(base, list(catalogue())) or not hub else ""
+    todo = near or "name a folder that holds config.json and model.safetensors, or connect to the hub"
+    raise InputError(Fault("model.base", f"{base!r} is not a model on this machine", "a folder or a hub id", todo))
+
+
+def _from_hub(hub: str, *, offline: bool) -> Path | None:
+    """The folder of a hub model from the local cache, or downloaded; None where it cannot be had."""
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
+
+    offline = offline or os.environ.get("HF_HUB_OFFLINE", "").lower() in ("1", "true", "yes")
+    patterns = ["*.json", "*.safetensors", "*.txt", "*.model"]
+    try:
+        return Path(snapshot_download(hub, local_files_only=offline, allow_patterns=patterns))
+    except (LocalEntryNotFoundError, HfHubHTTPError, OSError, ValueError):
+        return None

@@ -1,0 +1,137 @@
+"""A network of transformers that answers: a text or an image goes in, a class or a number comes out."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import numpy as np
+import polars as pl
+
+from modelwright.errors import IntegrityError
+from modelwright.models.predictors import Predictions
+from modelwright.records import Schema
+
+if TYPE_CHECKING:
+    from modelwright.models.image import Pixels
+    from modelwright.models.networks import Network
+    from modelwright.models.text import Tokens
+
+
+@dataclass(frozen=True, slots=True)
+class Preparation:
+    """How an example becomes numbers for the network, and how its outputs become answers.
+
+    `mean_C` and `deviation_C` are per colour channel, 0 to 1; `target_mean` and `target_deviation` undo the
+    standardisation of a regression's targets; `temperature` divides the logits (Guo et al. 2017, eq. 9).
+    """
+
+    max_length: int = 256
+    image_size: int = 0
+    mean_C: tuple[float, ...] = ()
+    deviation_C: tuple[float, ...] = ()
+    target_mean: float = 0.0
+    target_deviation: float = 1.0
+    temperature: float = 1.0
+
+
+class Transformer:
+    """Answers by a network on the device that it lies on; weights float32.
+
+    Args:
+        schema: What goes in and out.
+        network: In evaluation mode; its encoder and head are saved as safetensors.
+        preparation: See there.
+        tokenizer: For text, else None.
+    """
+
+    kind: ClassVar[str] = "transformer"
+
+    def __init__(self, schema: Schema, network: Network, preparation: Preparation, tokenizer: Any) -> None:
+        self.schema = schema
+        self.network = network
+        self.preparation = preparation
+        self.tokenizer = tokenizer
+
+    def prepare(self, examples: pl.DataFrame) -> Tokens | Pixels:
+        """The examples as the network takes them."""
+        from modelwright.models.image import pixels_of
+        from modelwright.models.text import texts_of, tokenize
+
+        if self.schema.kind == "image":
+            scale = np.array(self.preparation.mean_C), np.array(self.preparation.deviation_C)
+            return pixels_of(self.schema, examples, size=self.preparation.image_size, scale=scale)
+        texts = texts_of(self.schema, examples)
+        return tokenize(self.tokenizer, texts, max_length=self.preparation.max_length)
+
+    def predict(self, examples: pl.DataFrame) -> Predictions:
+        """The answers to `examples`, in their order."""
+        return self.answers(outputs_NK(self.network, self.prepare(examples)))
+
+    def answers(self, logits_NK: np.ndarray) -> Predictions:
+        """What the network's outputs mean: probabilities, or values in the target's own unit."""
+        how = self.preparation
+        if self.schema.task == "regression":
+            return Predictions(values_N=logits_NK[:, 0] * how.target_deviation + how.target_mean)
+        return Predictions(probabilities_NC=softmax(logits_NK / how.temperature))
+
+    def save(self, folder: Path) -> None:
+        """Write the weights, the tokenizer and the preparation."""
+        from modelwright.models.networks import save
+
+        save(self.network, folder)
+        if self.tokenizer is not None:
+            self.tokenizer.save_pretrained(folder)
+        fields = {name: getattr(self.preparation, name) for name in Preparation.__dataclass_fields__}
+        (folder / "preparation.json").write_text(json.dumps(fields), encoding="utf-8")
+
+    @classmethod
+    def load(cls, folder: Path, schema: Schema) -> Transformer:
+        """The predictor that `save` wrote.
+
+        Raises:
+            IntegrityError: `preparation.json` is not one.
+        """
+        from modelwright.models.networks import restored
+        from modelwright.models.text import tokenizer_from
+
+        try:
+            fields = json.loads((folder / "preparation.json").read_text(encoding="utf-8"))
+            fields |= {name: tuple(fields[name]) for name in ("mean_C", "deviation_C")}
+            preparation = Preparation(**fields)
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise IntegrityError(f"{folder / 'preparation.json'}: {error}") from error
+        network = restored(folder, outputs=max(1, len(schema.classes)))
+        return cls(schema, network, preparation, tokenizer_from(folder) if schema.kind == "text" else None)
+
+
+def outputs_NK(network: Network, features: Tokens | Pixels, *, batch_tokens: int = 8192) -> np.ndarray:
+    """The network's outputs (N, K), float64, in float32 arithmetic; batches are taken by length.
+
+    One precision and no dropout, so that the answer to an example is the same alone and in a crowd, to
+    rounding. Leaves the network in evaluation mode.
+    """
+    import torch
+
+    network.eval()
+    device = network.head.weight.device
+    lengths_N = features.lengths_N
+    order = np.argsort(lengths_N, kind="stable")
+    found_NK = np.zeros((len(order), network.head.out_features))
+    start = 0
+    with torch.inference_mode():
+        while start < len(order):
+            longest = int(lengths_N[order[min(start + 128, len(order)) - 1]])
+            chosen = order[start : start + max(1, min(128, batch_tokens // max(1, longest)))]
+            inputs = {name: each.to(device) for name, each in features.batch(chosen).items()}
+            found_NK[chosen] = network(inputs).double().cpu().numpy()
+            start += len(chosen)
+    return found_NK
+
+
+def softmax(logits_NK: np.ndarray) -> np.ndarray:
+    """exp(x) / Σ exp(x) along the last axis, shifted by the largest so that nothing overflows."""
+    shifted = np.exp(logits_NK - logits_NK.max(axis=-1, keepdims=True))
+    return np.asarray(shifted / shifted.sum(axis=-1, keepdims=True))

@@ -1,0 +1,102 @@
+"""Texts as tokens: kept flat in one array, batched by padding to the longest of the batch."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import polars as pl
+
+from modelwright.errors import Fault, InputError
+from modelwright.records import Schema
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+
+@dataclass(frozen=True, slots=True)
+class Tokens:
+    """N tokenized texts: `flat` holds all ids one after another, text i is flat[starts[i]:starts[i+1]]."""
+
+    flat: np.ndarray
+    starts: np.ndarray
+    pad: int
+
+    @property
+    def lengths_N(self) -> np.ndarray:
+        """How many tokens each text has."""
+        return np.diff(self.starts)
+
+    def __len__(self) -> int:
+        return len(self.starts) - 1
+
+    def take(self, indices: np.ndarray) -> Tokens:
+        """The texts at `indices` alone."""
+        pieces = [self.flat[self.starts[i] : self.starts[i + 1]] for i in indices]
+        starts = np.concatenate(([0], np.cumsum(self.lengths_N[indices])))
+        return Tokens(np.concatenate(pieces) if pieces else self.flat[:0], starts, self.pad)
+
+    def batch(self, indices: np.ndarray, *, training: bool = False) -> dict[str, Tensor]:
+        """`input_ids` and `attention_mask`, int64 (n, T), padded on the right to the longest of the batch."""
+        import torch
+
+        lengths_n = self.lengths_N[indices]
+        columns_T = np.arange(max(1, int(lengths_n.max(initial=1))))
+        mask_nT = columns_T < lengths_n[:, None]
+        ids_nT = np.full(mask_nT.shape, self.pad, dtype=np.int64)
+        ids_nT[mask_nT] = self.flat[(self.starts[indices][:, None] + columns_T)[mask_nT]]
+        return {
+            "input_ids": torch.from_numpy(ids_nT),
+            "attention_mask": torch.from_numpy(mask_nT.astype(np.int64)),
+        }
+
+
+def texts_of(schema: Schema, examples: pl.DataFrame) -> list[str]:
+    """The text of each example: its input columns, joined by a line break; null is empty."""
+    columns = [examples[name].cast(pl.String).fill_null("").to_list() for name in schema.names]
+    return columns[0] if len(columns) == 1 else ["\n".join(parts) for parts in zip(*columns, strict=True)]
+
+
+def tokenizer_from(folder: Path) -> Any:
+    """The fast tokenizer in `folder`.
+
+    Raises:
+        InputError: there is none, or it has no token to pad with.
+    """
+    from transformers import AutoTokenizer
+
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
+    except (OSError, ValueError) as error:
+        raise InputError(Fault(str(folder), f"holds no tokenizer: {error}", "tokenizer.json")) from error
+    if tokenizer.pad_token_id is None:
+        tokenizer.pad_token = tokenizer.eos_token or tokenizer.unk_token
+    if tokenizer.pad_token_id is None:
+        raise InputError(Fault(str(folder), "its tokenizer has no pad, end or unknown token", "one to pad with"))
+    return tokenizer
+
+
+def longest_tokens(folder: Path) -> int:
+    """How many tokens the model in `folder` can read at once, special tokens included."""
+    config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    limit = int(config.get("max_position_embeddings") or 2**31)
+    if config.get("model_type") in ("roberta", "xlm-roberta", "camembert", "mpnet"):
+        limit -= 2  # these families count positions from the one after the padding id
+    return min(limit, int(tokenizer_from(folder).model_max_length))
+
+
+def tokenize(tokenizer: Any, texts: list[str], *, max_length: int) -> Tokens:
+    """`texts` as token ids with the special tokens that the model expects, cut at `max_length`."""
+    lengths, pieces = [0], []
+    for start in range(0, len(texts), 10_000):  # in portions: the tokenizer's own objects are large
+        found = tokenizer(
+            texts[start : start + 10_000], truncation=True, max_length=max_length, return_attention_mask=False
+        )
+        for ids in found["input_ids"]:
+            lengths.append(len(ids))
+            pieces.append(np.asarray(ids, dtype=np.int32))
+    flat = np.concatenate(pieces) if pieces else np.zeros(0, dtype=np.int32)
+    return Tokens(flat, np.cumsum(lengths), int(tokenizer.pad_token_id))

@@ -1,0 +1,67 @@
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from modelwright.errors import ResourceError
+from modelwright.training import checkpoint
+
+
+def make(step: int) -> checkpoint.Checkpoint:
+    import torch
+
+    tensors = {"network": {"w": torch.full((2000,), float(step))}, "optimizer": {"0.step": torch.tensor(float(step))}}
+    return checkpoint.Checkpoint(step, tensors, {"step": step, "note": "x"})
+
+
+def test_what_is_saved_comes_back(tmp_path: Path) -> None:
+    checkpoint.save(tmp_path, make(7))
+    found, damaged = checkpoint.newest(tmp_path)
+    assert found is not None and found.step == 7 and damaged == []
+    assert found.tensors["network"]["w"].tolist() == [7.0] * 2000
+    assert found.state == {"step": 7, "note": "x"}
+
+
+def test_two_newest_and_the_best_are_kept(tmp_path: Path) -> None:
+    for step in (1, 2, 3, 4, 5):
+        checkpoint.save(tmp_path, make(step), keep=2)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["step-000000002", "step-000000004", "step-000000005"]
+
+
+def test_every_damage_is_noticed_and_the_one_before_is_used(tmp_path: Path) -> None:
+    checkpoint.save(tmp_path, make(1))
+    newest = checkpoint.save(tmp_path, make(2))
+    generator = np.random.default_rng(0)
+    for path in sorted(newest.iterdir()):
+        sound = path.read_bytes()
+        cuts = [0, len(sound) // 2, len(sound) - 1]
+        flips = [int(bit) for bit in generator.integers(0, len(sound) * 8, size=40)]
+        broken = [sound[:cut] for cut in cuts]
+        for bit in flips:
+            flipped = bytearray(sound)
+            flipped[bit // 8] ^= 1 << bit % 8
+            broken.append(bytes(flipped))
+        for content in broken:
+            path.write_bytes(content)
+            found, damaged = checkpoint.newest(tmp_path)
+            assert found is not None and found.step == 1, path.name
+            assert damaged == ["step-000000002"]
+        path.write_bytes(sound)
+    found, _ = checkpoint.newest(tmp_path)
+    assert found is not None and found.step == 2
+
+
+def test_a_write_cut_short_leaves_nothing_that_counts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    checkpoint.save(tmp_path, make(1))
+    calls = 0
+
+    def full(path: Path) -> None:
+        nonlocal calls
+        calls += 1
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(checkpoint, "sync", full)
+    with pytest.raises(ResourceError, match="No space left"):
+        checkpoint.save(tmp_path, make(2))
+    assert calls == 1
+    assert [path.name for path in tmp_path.iterdir()] == ["step-000000001"]
