@@ -6,6 +6,8 @@ Letters: N examples, T tokens, D width, K outputs, C channels, H height, W width
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -100,17 +102,15 @@ def _width(config: Any) -> int:
     return int(sizes[-1] if sizes else found.get("hidden_size") or found["dim"])
 
 
-class quiet:  # noqa: N801 - reads as a statement: `with quiet():`
+@contextmanager
+def quiet() -> Iterator[None]:
     """Keeps transformers from drawing bars and reports while a model is loaded or saved."""
+    from transformers.utils import logging
 
-    def __enter__(self) -> None:
-        from transformers.utils import logging
-
-        self._level = logging.get_verbosity()
-        logging.set_verbosity_error()
-        logging.disable_progress_bar()
-
-    def __exit__(self, *_: object) -> None:
-        from transformers.utils import logging
-
-        logging.set_verbosity(self._level)
+    level = logging.get_verbosity()
+    logging.set_verbosity_error()
+    logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        logging.set_verbosity(level)

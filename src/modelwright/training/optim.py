@@ -37,10 +37,19 @@ def state_tensors(optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
 
 
 def restore_state(optimizer: torch.optim.Optimizer, tensors: dict[str, Tensor]) -> None:
-    """Put back what `state_tensors` took out."""
+    """Put back what `state_tensors` took out.
+
+    A moment is laid out in memory as its parameter is: the fused kernel walks both as they lie, and a file
+    holds tensors in plain order (channels-last weights of images ended in other bits without this).
+    """
+    import torch
+
+    parameters = [each for group in optimizer.param_groups for each in group["params"]]
     state: dict[int, dict[str, Tensor]] = {}
     for key, value in tensors.items():
         number, _, name = key.partition(".")
-        state.setdefault(int(number), {})[name] = value
+        like = parameters[int(number)]
+        laid_out = torch.empty_like(like).copy_(value) if value.shape == like.shape else value
+        state.setdefault(int(number), {})[name] = laid_out.detach()
     whole = optimizer.state_dict()
     optimizer.load_state_dict({"state": state, "param_groups": whole["param_groups"]})
