@@ -1,0 +1,62 @@
+"""What a person should know of the columns and classes, beyond what was left out or leaks."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import polars as pl
+
+from modelwright.records import ColumnKind, Finding, Schema
+
+IMBALANCED = 10
+"""The commonest class outnumbers the rarest by more than this: a common rule of thumb, not measured."""
+
+SPARSE = 0.5
+"""Share of missing values from which a column is a warning. Chosen, not measured."""
+
+SHOWN = 5
+
+
+def about_columns(
+    examples: pl.DataFrame, schema: Schema, excluded: dict[str, str], kinds: dict[str, ColumnKind]
+) -> Iterator[Finding]:
+    """Columns that are not used, and gaps in those that are."""
+    for kind, todo in (
+        ("identifier", "nothing; to use such a column all the same, list the inputs in `input`"),
+        ("constant", "nothing; a column that never changes says nothing"),
+    ):
+        names = [name for name in excluded if kinds.get(name) == kind]
+        if names:
+            shown = tuple(f"{name}: {excluded[name]}" for name in names[:SHOWN])
+            yield Finding(kind, "info", len(names), shown, todo)
+    gaps = {column.name: examples[column.name].null_count() for column in schema.inputs}
+    worst = sorted((name for name in gaps if gaps[name]), key=lambda name: -gaps[name])
+    if worst:
+        sparse = gaps[worst[0]] > SPARSE * len(examples)
+        shown = tuple(f"{name}: {gaps[name]:,} ({gaps[name] / len(examples):.1%})" for name in worst[:SHOWN])
+        todo = "see whether they are missing for a reason that will not hold for new examples"
+        yield Finding("missing_values", "warning" if sparse else "info", sum(gaps.values()), shown, todo)
+
+
+def about_classes(counts: dict[str, int]) -> Iterator[Finding]:
+    """Classes that are rare, too small to stand in every part, or spelled in two ways."""
+    if not counts:
+        return
+    rarest, commonest = min(counts, key=counts.__getitem__), max(counts, key=counts.__getitem__)
+    if counts[commonest] > IMBALANCED * counts[rarest]:
+        rare = [name for name in counts if counts[commonest] > IMBALANCED * counts[name]]
+        rare.sort(key=counts.__getitem__)
+        shown = tuple(f"{name}: {counts[name]:,} examples" for name in [*rare[:SHOWN], commonest])
+        small = sum(counts[name] < 3 for name in counts)
+        todo = "judge by macro F1 or ROC AUC rather than accuracy; collect more of the rare classes"
+        if small:
+            todo += f" ({small} of them have too few examples to stand in train, validation and test)"
+        yield Finding("imbalance", "warning" if small else "info", len(rare), shown, todo)
+    spelled: dict[str, list[str]] = {}
+    for name in counts:
+        spelled.setdefault(" ".join(name.casefold().split()), []).append(name)
+    doubles = [names for names in spelled.values() if len(names) > 1]
+    if doubles:
+        shown = tuple(" and ".join(map(repr, names)) for names in doubles[:SHOWN])
+        todo = "if they mean the same, write them alike in the source"
+        yield Finding("inconsistent_value", "warning", len(doubles), shown, todo)

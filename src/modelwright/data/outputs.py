@@ -1,0 +1,52 @@
+"""The output column: labels as strings or values as numbers, the classes in order, the positive class."""
+
+from __future__ import annotations
+
+import polars as pl
+
+from modelwright.records import Task
+
+# fmt: off
+_POSITIVE = frozenset({
+    "yes", "y", "true", "t", "1", "positive", "pos", "spam", "malignant", "malicious", "fraud",
+    "fraudulent", "churn", "churned", "bad", "default", "defaulted", "sick", "disease", "diseased",
+    "ill", "failure", "failed", "fail", "anomaly", "attack", "toxic", "hate", "offensive",
+    "phishing", "defect", "defective", "abnormal", "died", "dead", "approved", "accepted",
+    "relevant", "duplicate",
+})
+# fmt: on
+"""Labels that name the case that a two-class question is about."""
+
+
+def as_outputs(values: pl.Series, task: Task) -> pl.Series:
+    """`values` as a part holds them: strings without outer space, or finite numbers; null where missing."""
+    if task == "regression":
+        if values.dtype == pl.String:
+            values = values.str.strip_chars()
+        numbers = values.cast(pl.Float64, strict=False)
+        return numbers.set(~numbers.is_finite().fill_null(value=False), None)
+    if values.dtype.is_float():
+        values = values.fill_nan(None)
+        if (values.round() == values).all():  # class 3 among missing values was read as 3.0
+            values = values.cast(pl.Int64, strict=False)
+    labels = values.cast(pl.String).str.strip_chars()
+    return labels.set((labels == "").fill_null(value=False), None)
+
+
+def classes_of(labels: pl.Series) -> list[str]:
+    """The different labels: as numbers if all are, else by the alphabet."""
+    names = [str(name) for name in labels.drop_nulls().unique().to_list()]
+    try:
+        return sorted(names, key=lambda name: (float(name), name))
+    except ValueError:
+        return sorted(names, key=lambda name: (name.casefold(), name))
+
+
+def positive_of(counts: dict[str, int]) -> str | None:
+    """The class that a two-class question is about: the one whose name says so, else the rarer one."""
+    if len(counts) != 2:
+        return None
+    named = [name for name in counts if name.casefold().strip(" .") in _POSITIVE or name.startswith((">", "≥"))]
+    if len(named) == 1:
+        return named[0]
+    return min(counts, key=lambda name: (counts[name], name))
