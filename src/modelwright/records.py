@@ -241,7 +241,7 @@ class SliceFigures:
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """Step 5: how good it is. A masked report (see the seal) has no metrics, only the comparison."""
+    """Step 5: how good it is. A masked report (see the seal) has no figures, only `masked`."""
 
     id: str
     predictor: str

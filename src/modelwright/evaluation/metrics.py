@@ -1,0 +1,170 @@
+"""The table of metrics, and the score of an answer sheet by any of them.
+
+To add a metric, write a pure function in counts.py (where counts of classes are enough) or figures.py and
+give it a line in `METRICS`: its interval, its paired comparison, the report and the contract suite follow.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+
+from modelwright.errors import Fault, UnknownNameError
+from modelwright.evaluation import counts, figures
+from modelwright.models.predictors import Predictions
+from modelwright.records import Schema, Task
+from modelwright.registry import suggestion
+
+
+@dataclass(frozen=True, slots=True)
+class Metric:
+    """One row of the table.
+
+    Args:
+        name: As in problem.yaml.
+        function: `Counts` or `Answers` of R resamples -> the R values.
+        reads: Which of the two it takes.
+        higher_is_better: The direction.
+        perfect: The value of perfect answers.
+        tasks: The tasks that it can judge.
+        describes: What it says, in a phrase.
+        classes: "two" where it is about the positive class of two, "any" otherwise.
+        unit: "share" (0 to 1, shown with decimals), "output" (the output's own unit) or "none".
+    """
+
+    name: str
+    function: Callable[[Any], np.ndarray]
+    reads: Literal["counts", "answers"]
+    higher_is_better: bool
+    perfect: float
+    tasks: tuple[Task, ...]
+    describes: str
+    classes: Literal["any", "two"] = "any"
+    unit: Literal["share", "output", "none"] = "share"
+
+
+_CLASSES: tuple[Task, ...] = ("classification",)
+_NUMBERS: tuple[Task, ...] = ("regression",)
+
+
+def _count(function: Callable[[counts.Counts], np.ndarray], describes: str, two: bool = False) -> Metric:
+    kind: Literal["any", "two"] = "two" if two else "any"
+    return Metric(function.__name__, function, "counts", True, 1.0, _CLASSES, describes, kind)
+
+
+def _answer(
+    function: Callable[[figures.Answers], np.ndarray],
+    tasks: tuple[Task, ...],
+    describes: str,
+    *,
+    more: bool = False,
+    two: bool = False,
+    unit: Literal["share", "output", "none"] = "share",
+) -> Metric:
+    kind: Literal["any", "two"] = "two" if two else "any"
+    perfect = 1.0 if more else 0.0
+    return Metric(function.__name__, function, "answers", more, perfect, tasks, describes, kind, unit)
+
+
+_ROWS = (
+    _count(counts.accuracy, "share of right answers"),
+    _count(counts.balanced_accuracy, "mean share of each class that is found"),
+    _count(counts.macro_f1, "F1 averaged over classes, each counting the same"),
+    _count(counts.macro_precision, "precision averaged over classes"),
+    _count(counts.macro_recall, "recall averaged over classes"),
+    _count(counts.weighted_f1, "F1 averaged over classes by their size"),
+    _count(counts.f1, "balance of precision and recall of the positive class", two=True),
+    _count(counts.precision, "share of positive answers that are right", two=True),
+    _count(counts.recall, "share of positive examples that are found", two=True),
+    _count(counts.matthews, "correlation of truth and answers, 0 is chance"),
+    _answer(figures.roc_auc, _CLASSES, "chance that the right class ranks higher, 0.5 is a coin", more=True),
+    _answer(figures.average_precision, _CLASSES, "precision averaged over recall", more=True, two=True),
+    _answer(figures.log_loss, _CLASSES, "surprise at the true class, in nats", unit="none"),
+    _answer(figures.calibration_error, _CLASSES, "gap between confidence and share of right answers"),
+    _answer(figures.r2, _NUMBERS, "share of the variance explained, 0 is the mean", more=True),
+    _answer(figures.mae, _NUMBERS, "mean absolute error", unit="output"),
+    _answer(figures.rmse, _NUMBERS, "root mean squared error", unit="output"),
+    _answer(figures.median_absolute_error, _NUMBERS, "half of the answers are closer", unit="output"),
+    _answer(figures.mape, _NUMBERS, "mean error as a share of the true value"),
+)
+
+METRICS: Mapping[str, Metric] = {row.name: row for row in _ROWS}
+
+
+def find(name: str) -> Metric:
+    """The metric of that name.
+
+    Raises:
+        UnknownNameError: there is none; the fault offers the nearest.
+    """
+    if name not in METRICS:
+        raise UnknownNameError(Fault("metric", repr(name), "a metric", suggestion(name, list(METRICS))))
+    return METRICS[name]
+
+
+def score(metric: str, schema: Schema, truth_N: np.ndarray, predictions: Predictions) -> float:
+    """The plain figure; NaN where it is not defined (no examples, one class only for roc_auc...)."""
+    if len(truth_N) == 0:
+        return float("nan")
+    weights_RN = np.ones((1, len(truth_N)))
+    return float(weigh(find(metric), schema, truth_N, predictions, weights_RN)[0])
+
+
+def weigh(
+    metric: Metric, schema: Schema, truth_N: np.ndarray, predictions: Predictions, weights_RN: np.ndarray
+) -> np.ndarray:
+    """The metric of R weighted copies of the answers."""
+    positive = positive_index(schema)
+    if metric.reads == "counts":
+        answers_N = predictions.indices_N
+        return metric.function(counts.count(truth_N, answers_N, weights_RN, len(schema.classes), positive))
+    answers = predictions.values_N if schema.task == "regression" else predictions.probabilities_NC
+    assert answers is not None
+    return metric.function(figures.Answers(truth_N, answers, weights_RN, positive))
+
+
+def positive_index(schema: Schema) -> int | None:
+    """The column of the positive class of a two-class task; None for other tasks."""
+    if schema.positive is None or len(schema.classes) != 2:
+        return None
+    return schema.classes.index(schema.positive)
+
+
+def suits(metric: str, schema: Schema) -> str | None:
+    """Why `metric` cannot judge this task, or None where it can.
+
+    Raises:
+        UnknownNameError: there is no such metric.
+    """
+    found = find(metric)
+    if schema.task not in found.tasks:
+        fitting = ", ".join(name for name, row in METRICS.items() if schema.task in row.tasks)
+        return f"{metric} judges {' and '.join(found.tasks)}, and this is {schema.task}; {fitting} would do"
+    if found.classes == "two" and positive_index(schema) is None:
+        instead = {"average_precision": "roc_auc"}.get(metric, f"macro_{metric}")
+        return f"{metric} is about one class of two, and there are {len(schema.classes)}; {instead} would do"
+    return None
+
+
+def metrics_for(schema: Schema) -> list[str]:
+    """The names of all metrics that suit the task, in the order of the table."""
+    return [name for name in METRICS if suits(name, schema) is None]
+
+
+def default_metric(schema: Schema, class_counts: Mapping[str, int]) -> str:
+    """The metric of a problem that names none.
+
+    Classification: macro_f1, because accuracy is high for whoever always answers the largest class and
+    most data has one; where the classes are balanced the two are nearly the same. Regression: r2, because
+    it reads without knowing the unit: 0 is what the mean earns, 1 is perfect.
+
+    Args:
+        schema: The task.
+        class_counts: Examples of each class; kept in the signature so that a caller need not know that
+            the rule does not look at them.
+    """
+    del class_counts
+    return "macro_f1" if schema.task == "classification" else "r2"
