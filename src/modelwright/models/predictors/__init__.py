@@ -28,6 +28,7 @@ PREDICTORS = Table(
         "trees": "modelwright.models.predictors.trees:Trees",
         "blend": "modelwright.models.predictors.blend:Blend",
         "transformer": "modelwright.models.predictors.transformer:Transformer",
+        "fake": "modelwright.models.predictors.fake:Fake",
     },
 )
 """kind -> class with `load(folder, schema)`; the class's `kind` is its name here."""

@@ -1,0 +1,134 @@
+"""Golden cases: stored answers that must come out again wherever the package is loaded.
+
+They catch what a version number does not: another library, another processor, a tokenizer that changed,
+a value that is read differently from JSON than from the data.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import polars as pl
+
+from modelwright.data.values import NO_VALUE
+from modelwright.deployment.answers import answers
+from modelwright.deployment.cells import as_sent
+from modelwright.deployment.inputs import read
+from modelwright.deployment.signature import Signature
+from modelwright.errors import InputError
+from modelwright.models.predictors import Predictions, Predictor
+from modelwright.records import Schema
+
+CASES = 64  # ../DESIGN.md section 5
+TOLERANCE = 1e-3  # of a probability, or of the spread of the values: float32 on another processor; chosen
+BYTES = 32 * 2**20  # of all cases together: photographs are large; chosen, not measured
+
+
+def draw(examples: pl.DataFrame, schema: Schema, seed: int) -> pl.DataFrame:
+    """At most `CASES` of `examples`: every class before any twice, or evenly over the range of values."""
+    if len(examples) <= CASES:
+        return examples
+    generator = np.random.default_rng(seed)
+    if schema.output not in examples.columns:
+        return examples[np.sort(generator.choice(len(examples), CASES, replace=False))]
+    if schema.task == "regression":
+        order_N = examples[schema.output].arg_sort(nulls_last=True).to_numpy()
+        chosen = [int(generator.choice(stratum)) for stratum in np.array_split(order_N, CASES)]
+        return examples[sorted(chosen)]
+    shuffled_N = generator.permutation(len(examples))
+    labels = examples[schema.output].to_list()
+    seen: dict[Any, int] = {}
+    turns: list[tuple[int, int, int]] = []
+    for index in shuffled_N:
+        seen[labels[index]] = turn = seen.get(labels[index], -1) + 1
+        turns.append((turn, len(turns), int(index)))
+    return examples[sorted(index for _, _, index in sorted(turns)[:CASES])]
+
+
+def lines(predictor: Predictor, examples: pl.DataFrame, signature: Signature) -> Iterator[str]:
+    """golden.jsonl: one line for each of `examples`, with the predictor's own answer to it.
+
+    The answer is the one to the frame; the input is what a caller would send. So the first load proves
+    that both ways give the same.
+    """
+    examples = _sendable(examples, signature)
+    predictions = predictor.predict(examples)
+    spread = float(np.std(predictions.values_N)) if predictions.values_N is not None else 1.0
+    used = 0
+    found = answers(predictions, predictor.schema)
+    for example, answer in zip(examples.select(signature.names).iter_rows(named=True), found, strict=True):
+        given = {name: as_sent(value) for name, value in example.items()}
+        tolerance = TOLERANCE * (spread if "confidence" not in answer else 1.0)
+        tolerance = max(tolerance, 1e-6 * abs(answer["output"])) if "confidence" not in answer else tolerance
+        line = json.dumps({"input": given, "output": answer, "tolerance": tolerance or 1e-9}, ensure_ascii=False)
+        used += len(line.encode())
+        if used > BYTES:
+            return
+        yield line
+
+
+def _sendable(examples: pl.DataFrame, signature: Signature) -> pl.DataFrame:
+    """Those of `examples` that a caller can send; values that JSON has no word for are missing ones."""
+    columns = []
+    for field in signature.fields:
+        column = pl.col(field.name)
+        if field.type == "Float64":
+            column = column.cast(pl.Float64)
+            column = pl.when(column.is_finite()).then(column)
+        elif field.type == "String":
+            column = column.cast(pl.String).str.strip_chars()
+            if field.kind != "text":
+                column = pl.when(~column.is_in(["", *NO_VALUE])).then(column)
+        columns.append(column.alias(field.name))
+    examples = examples.with_columns(columns)
+    given = examples.select(signature.names).iter_rows(named=True)
+    return examples.filter(pl.Series([_can_send(example, signature) for example in given], dtype=pl.Boolean))
+
+
+def _can_send(example: dict[str, Any], signature: Signature) -> bool:
+    try:
+        read([{name: as_sent(value) for name, value in example.items()}], signature)
+    except InputError:
+        return False
+    return True
+
+
+def differences(predictor: Predictor, cases: list[dict[str, Any]], signature: Signature) -> Iterator[str]:
+    """One phrase for each case whose answer is not the stored one, saying by how much.
+
+    Raises:
+        InputError: a case is no longer an input that the package takes.
+    """
+    batch = 32  # a photograph in each case should not need all of them in memory at once; chosen
+    for start in range(0, len(cases), batch):
+        part = cases[start : start + batch]
+        predictions = predictor.predict(read([case["input"] for case in part], signature).frame)
+        for offset, case in enumerate(part):
+            difference = _difference(predictions, offset, predictor.schema, case["output"])
+            if not difference <= case["tolerance"]:  # NaN differs too
+                got = answers(_one(predictions, offset), predictor.schema)[0]["output"]
+                yield (
+                    f"case {start + offset + 1}: {got!r} instead of {case['output']['output']!r}, "
+                    f"off by {difference:.3g} where {case['tolerance']:.3g} is allowed"
+                )
+
+
+def _one(predictions: Predictions, index: int) -> Predictions:
+    if predictions.values_N is not None:
+        return Predictions(values_N=predictions.values_N[index : index + 1])
+    assert predictions.probabilities_NC is not None
+    return Predictions(probabilities_NC=predictions.probabilities_NC[index : index + 1])
+
+
+def _difference(predictions: Predictions, index: int, schema: Schema, expected: dict[str, Any]) -> float:
+    """The largest difference of any figure of the answer."""
+    if predictions.values_N is not None:
+        return abs(float(predictions.values_N[index]) - float(expected["output"]))
+    assert predictions.probabilities_NC is not None
+    shares = dict(zip(schema.classes, predictions.probabilities_NC[index].tolist(), strict=True))
+    off = max(abs(shares[name] - share) for name, share in expected["probabilities"].items())
+    behind = max(shares.values()) - shares[expected["output"]]  # another class may lead, but by no more
+    return float(max(off, behind))
