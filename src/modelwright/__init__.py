@@ -1,1 +1,82 @@
-"""Modelwright: from a problem and some data to a deployed, monitored model."""
+"""Modelwright: from a problem and some data to a deployed, monitored model.
+
+The names below are imported when they are first asked for, so that `import modelwright` costs nothing.
+"""
+
+from __future__ import annotations
+
+import os
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from modelwright.deployment.load import load_package
+    from modelwright.errors import Fault, InputError, ModelwrightError, RefusedError
+    from modelwright.models.predictors import Predictions, Predictor, load_predictor, save_predictor
+    from modelwright.problem import Problem
+    from modelwright.records import Dataset, Interval, Package, Plan, Progress, Report, Run, Schema, Verdict
+    from modelwright.workflow import Project, RunOutcome, new
+
+# OpenMP's threads spin while they wait, which is ruinous where other processes want the same cores: reading texts with
+# the encoder took four times as long. The runtime reads this when torch or LightGBM loads it, so it stands here, first.
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+
+_HOMES = {
+    "Dataset": "records",
+    "Fault": "errors",
+    "InputError": "errors",
+    "Interval": "records",
+    "ModelwrightError": "errors",
+    "Package": "records",
+    "Plan": "records",
+    "Predictions": "models.predictors",
+    "Predictor": "models.predictors",
+    "Problem": "problem",
+    "Progress": "records",
+    "Project": "workflow",
+    "RefusedError": "errors",
+    "Report": "records",
+    "Run": "records",
+    "RunOutcome": "workflow",
+    "Schema": "records",
+    "Verdict": "records",
+    "load_package": "deployment.load",
+    "load_predictor": "models.predictors",
+    "new": "workflow",
+    "save_predictor": "models.predictors",
+}
+
+__all__ = [
+    "Dataset",
+    "Fault",
+    "InputError",
+    "Interval",
+    "ModelwrightError",
+    "Package",
+    "Plan",
+    "Predictions",
+    "Predictor",
+    "Problem",
+    "Progress",
+    "Project",
+    "RefusedError",
+    "Report",
+    "Run",
+    "RunOutcome",
+    "Schema",
+    "Verdict",
+    "load_package",
+    "load_predictor",
+    "new",
+    "save_predictor",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'modelwright' has no attribute {name!r}")
+    return getattr(import_module(f"modelwright.{_HOMES[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return [*__all__, "__doc__", "__name__"]

@@ -17,7 +17,10 @@ from modelwright.registry import nearest, suggestion
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One model of the catalogue; `config` is set for those trained from scratch, `hub` for the others."""
+    """One model of the catalogue; `config` is set for those trained from scratch, `hub` for the others.
+
+    Where `gpu_examples` is not 0, the model is chosen by itself only with a GPU and so many examples.
+    """
 
     name: str
     kind: str
@@ -28,6 +31,7 @@ class Entry:
     licence: str | None = None
     family: str | None = None
     config: dict[str, Any] = field(default_factory=dict)
+    gpu_examples: int = 0
 
 
 @cache

@@ -13,6 +13,7 @@ import polars as pl
 from modelwright.data.parts import targets_N
 from modelwright.errors import Fault, InputError
 from modelwright.models.catalogue import catalogue
+from modelwright.models.fitting.head import standardised
 from modelwright.models.precision import device as best_device
 from modelwright.models.predictors.transformer import Preparation, Transformer
 from modelwright.records import Schema
@@ -116,11 +117,8 @@ def build(
     network.to(device=best_device(), memory_format=torch.channels_last if schema.kind == "image" else None)
     note("reading the examples")
     truth = targets_N(schema, train), targets_N(schema, validation)
-    mean, deviation = 0.0, 1.0
-    if schema.task == "regression":
-        mean, deviation = float(truth[0].mean()), float(truth[0].std()) or 1.0
-    kind = np.float32 if schema.task == "regression" else np.int64
-    scaled = [((each - mean) / deviation).astype(kind) for each in truth]
+    first_N, mean, deviation = standardised(schema, truth[0])
+    scaled = first_N, ((truth[1] - mean) / deviation).astype(first_N.dtype)
     features: list[Pixels] | list[Tokens]
     if schema.kind == "image":
         features, preparation = _images(schema, train, validation, settings["image_size"], mean, deviation)

@@ -117,9 +117,8 @@ def _candidate(entry: Entry, schema: Schema, dataset: Dataset, method: str) -> C
         return Candidate(entry.name, kind, False, f"model.method is {method}")
     if entry.hub and on_this_machine(entry) is None:
         return Candidate(entry.name, kind, False, "not on this machine; name it as model.base to download it")
-    large = entry.name != "resnet-small" and bool(entry.config)
-    if large and (device() == "cpu" or dataset.parts["train"] < 20_000):
-        return Candidate(entry.name, kind, False, "needs a GPU and tens of thousands of images to pay")
+    if entry.gpu_examples and (device() == "cpu" or dataset.parts["train"] < entry.gpu_examples):
+        return Candidate(entry.name, kind, False, f"pays with a GPU and {entry.gpu_examples:,} examples")
     return Candidate(entry.name, kind, True, entry.about)
 
 

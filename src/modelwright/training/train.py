@@ -21,16 +21,17 @@ from modelwright.evaluation.diagnose import HistoryPoint
 from modelwright.evaluation.intervals import all_intervals
 from modelwright.evaluation.metrics import METRICS, score
 from modelwright.models.catalogue import locate
+from modelwright.models.fitting.head import frozen_features, set_head
 from modelwright.models.predictors import Predictions, save_predictor
 from modelwright.models.predictors.out_of_sample import save_out_of_sample
 from modelwright.models.predictors.transformer import outputs_NK
 from modelwright.records import POSITION, Dataset, Plan, Progress, Run, digest, identify
 from modelwright.training import checkpoint as checkpoints
+from modelwright.training.calibrate import best_temperature
 from modelwright.training.estimate import memory_bytes
 from modelwright.training.job import Inputs, Job, build
 from modelwright.training.loop import Step, steps
 from modelwright.training.optim import adamw, restore_state, state_tensors
-from modelwright.training.start import best_temperature, features_ND, start_head
 
 if TYPE_CHECKING:
     import torch
@@ -169,12 +170,9 @@ def _start_head(job: Job, progress: Callable[[Progress], None]) -> None:
     def tick(done: int) -> None:
         progress(Progress("train", "reading with the frozen encoder", done, len(job.train), "examples"))
 
-    parts = [
-        (features_ND(job.network, part.features, precision=job.settings["precision"], tick=tick), part.targets_N)
-        for part in (job.train, job.validation)
-    ]
+    features_ND = frozen_features(job.network, job.train.features, precision=job.settings["precision"], tick=tick)
     regression = job.predictor.schema.task == "regression"
-    start_head(job.network, train=parts[0], validation=parts[1], regression=regression)
+    set_head(job.network, features_ND, job.train.targets_N, regression=regression, seed=job.settings["seed"])
 
 
 def _resume(
@@ -260,6 +258,8 @@ def _finish(job: Job, dataset: Dataset, plan: Plan, course: Course, status: Stat
     if schema.task == "classification":
         temperature = best_temperature(outputs, job.validation.targets_N)
         predictor.preparation = dataclasses.replace(predictor.preparation, temperature=temperature)
+    how = "trained from scratch" if plan.method == "scratch" else "fine-tuned"
+    predictor.preparation = dataclasses.replace(predictor.preparation, describes=f"{plan.model}, {how}")
     answers: Predictions = predictor.answers(outputs)
     save_predictor(predictor, folder / "predictor")
     save_out_of_sample(folder / "predictor", validation[POSITION].to_numpy(), answers)

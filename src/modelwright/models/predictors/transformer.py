@@ -35,6 +35,7 @@ class Preparation:
     target_mean: float = 0.0
     target_deviation: float = 1.0
     temperature: float = 1.0
+    describes: str = ""
 
 
 class Transformer:
@@ -54,6 +55,11 @@ class Transformer:
         self.network = network
         self.preparation = preparation
         self.tokenizer = tokenizer
+
+    @property
+    def describes(self) -> str:
+        """How it answers, in a line."""
+        return self.preparation.describes
 
     def prepare(self, examples: pl.DataFrame) -> Tokens | Pixels:
         """The examples as the network takes them."""

@@ -1,0 +1,171 @@
+"""What a tuned table is made of: candidates, each judged on the same held-out examples, and their blend.
+
+Dimensions: H held-out examples, M candidates.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import polars as pl
+
+from modelwright.evaluation.compare import paired_standard_error
+from modelwright.models.fitting.folds import as_predictions
+from modelwright.models.fitting.linear import fit_linear
+from modelwright.models.fitting.neighbours import fit_neighbours
+from modelwright.models.fitting.smooth import fit_smooth
+from modelwright.models.fitting.trees import Pairs, Table, boost, dataset_of
+from modelwright.models.predictors import Predictions, Predictor
+from modelwright.models.predictors.blend import mean_of
+from modelwright.models.predictors.trees import Trees
+from modelwright.records import Schema
+from modelwright.training.search import Bench, Trial, best_of
+
+FINE_RATE = 0.4
+"""The searched learning rate times this is tried at the end: smaller steps hardly ever lose. Chosen."""
+SEEDS = 3
+"""Forests of different seeds that are averaged, where time allows: it evens out luck and never hurts much."""
+MAX_NEIGHBOURS = 20_000
+"""Up to so many examples, and 50 columns, neighbours are a candidate."""
+MAX_SMOOTH = 10_000
+"""Up to so many examples a smooth model is a candidate: beyond, trees have enough to follow any slope."""
+STEPS = 50
+"""Of the greedy choice of blend weights: each weight is a multiple of 1/50."""
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """A way to fit, and what it answers to the held-out examples when fitted on the rest."""
+
+    name: str
+    answers: list[np.ndarray]  # one array for each pair
+    fit: Callable[[], Predictor]
+    seconds: float
+
+
+def simple_candidates(
+    schema: Schema,
+    examples: pl.DataFrame,
+    train: pl.DataFrame,
+    pairs: Pairs,
+    *,
+    seed: int,
+    budget: float,
+    tell: Callable[[str], None],
+) -> list[Candidate]:
+    """The linear model, and where the table is small neighbours and a smooth model: each if time allows."""
+    fits: dict[str, Callable[..., Predictor]] = {"linear": fit_linear}
+    if len(train) <= MAX_NEIGHBOURS and len(schema.inputs) <= 50:
+        fits["neighbours"] = fit_neighbours
+    if len(train) <= MAX_SMOOTH and len(schema.inputs) <= 200:
+        fits["smooth"] = fit_smooth
+    found = []
+    for name, fit in fits.items():
+        tell(name)
+        started = time.monotonic()
+        answers: list[np.ndarray] = []
+        for kept, held in pairs:
+            predictor = fit(schema, examples[kept], seed=seed)
+            answers.append(as_array(predictor.predict(examples[held])))
+            if len(answers) < len(pairs) and time.monotonic() - started > budget:
+                break
+        if len(answers) == len(pairs):
+            seconds = (time.monotonic() - started) / len(pairs)
+            found.append(Candidate(name, answers, _later(fit, schema, train, seed), seconds))
+    return found
+
+
+def _later(fit: Callable[..., Predictor], schema: Schema, train: pl.DataFrame, seed: int) -> Callable[[], Predictor]:
+    return lambda: fit(schema, train, seed=seed)
+
+
+def boosted_candidates(
+    bench: Bench, trials: Sequence[Trial], count: int, *, seed: int, left: float
+) -> tuple[list[Candidate], dict[str, Any], int]:
+    """The tuned trees (at the finer learning rate if that gains) and the default ones, with what was best."""
+    best = best_of(trials)
+    started = time.monotonic()
+    rounds, answers = bench.answers(best.tried)
+    tried, once = best.tried, time.monotonic() - started
+    if started + once * 5 < left:
+        rate = bench.settings(tried)[1]["learning_rate"] * FINE_RATE
+        finer = {**tried, "learning_rate": rate}
+        finer_rounds, finer_answers = bench.answers(finer)
+        if bench.loss(finer_answers) < bench.loss(answers):
+            tried, rounds, answers = finer, finer_rounds, finer_answers
+        once = time.monotonic() - started
+    fit_seconds = once / len(bench.pairs)
+    seeds = int(np.clip((left - time.monotonic()) / (4 * max(fit_seconds, 1e-3)), 1, SEEDS))
+    found = [Candidate("trees", answers, lambda: _forest(bench, tried, rounds, count, seed, seeds), fit_seconds)]
+    if best.number and time.monotonic() + 2 * trials[0].seconds < left:
+        plain_rounds, plain_answers = bench.answers({})
+        fit = lambda: _forest(bench, {}, plain_rounds, count, seed, 1)  # noqa: E731
+        found.append(Candidate("default trees", plain_answers, fit, fit_seconds))
+    return found, tried, rounds
+
+
+def _forest(bench: Bench, tried: dict[str, Any], rounds: int, count: int, seed: int, seeds: int) -> Trees:
+    """Boosters of all of train (the first `count` examples of the bench's table), one for each seed."""
+    table, settings = bench.settings(tried)
+    if count < len(table.targets_N):
+        cells, targets = table.cells_NP[:count], table.targets_N[:count]
+        table = Table(table.schema, table.ordinals, cells, targets, table.classes_K, table.logarithm)
+    data = dataset_of(table, settings)
+    boosters = tuple(boost(table, {**settings, "seed": seed + place}, rounds, data) for place in range(seeds))
+    return Trees(table.schema, table.ordinals, boosters, table.classes_K, logarithm=table.logarithm)
+
+
+def blend_weights(bench: Bench, candidates: Sequence[list[np.ndarray]]) -> np.ndarray:
+    """How much each candidate counts, adding up to 1.
+
+    Greedy selection with replacement: starting from nothing, STEPS times add the candidate that lowers the
+    held-out loss of the mean most (Caruana et al. 2004, "Ensemble selection from libraries of models").
+    """
+    joined_MH = [np.concatenate(answers) for answers in candidates]
+    counts_M = np.zeros(len(joined_MH), dtype=np.int64)
+    total = np.zeros_like(joined_MH[0])
+    best_counts_M, least = counts_M, np.inf
+    for step in range(1, STEPS + 1):
+        losses = [bench.loss([(total + answers) / step]) for answers in joined_MH]
+        place = int(np.argmin(losses))
+        total = total + joined_MH[place]
+        counts_M = counts_M.copy()
+        counts_M[place] += 1
+        if losses[place] < least:
+            best_counts_M, least = counts_M, losses[place]
+    return np.asarray(best_counts_M / best_counts_M.sum())
+
+
+def weights_by_metric(
+    bench: Bench, candidates: Sequence[Candidate], weights: np.ndarray, *, metric: str, seed: int
+) -> np.ndarray:
+    """The blend, or the one candidate that the metric puts above it by more than one standard error."""
+    schema, truth_H = bench.table.schema, bench.truth_H
+    blend = as_predictions(schema, np.concatenate(mixed(bench, [each.answers for each in candidates], tuple(weights))))
+    best, lead = weights, 0.0
+    for place, candidate in enumerate(candidates):
+        alone = as_predictions(schema, np.concatenate(candidate.answers))
+        gain, error = paired_standard_error(metric, schema, truth_H, alone, blend, seed=seed)
+        if np.isfinite(error) and gain > error and gain > lead:
+            best, lead = np.eye(len(candidates))[place], gain
+    return best
+
+
+def mixed(bench: Bench, answers: Sequence[list[np.ndarray]], weights: tuple[float, ...]) -> list[np.ndarray]:
+    """The blend's answers, one array for each pair."""
+    schema = bench.table.schema
+    return [
+        as_array(mean_of([as_predictions(schema, each[pair]) for each in answers], weights))
+        for pair in range(len(bench.pairs))
+    ]
+
+
+def as_array(predictions: Predictions) -> np.ndarray:
+    """Whichever of the two arrays is set."""
+    found = predictions.probabilities_NC if predictions.values_N is None else predictions.values_N
+    assert found is not None
+    return found

@@ -1,0 +1,269 @@
+"""The tuned model of a table: boosted trees searched within a time budget, blended with simpler models.
+
+Everything is chosen by folds within train; validation is only answered, at the end. Where train may not be
+folded (split by time, or by groups), validation is what settings are chosen on, and that is said.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import resource
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+
+from modelwright.data.parts import read_part, targets_N
+from modelwright.evaluation.diagnose import HistoryPoint
+from modelwright.evaluation.intervals import all_intervals
+from modelwright.models.fitting.folds import as_predictions, folds_N, folds_within
+from modelwright.models.fitting.linear import log_loss
+from modelwright.models.fitting.trees import Pairs, Table, held_out, read_table
+from modelwright.models.predictors import Predictions, Predictor, save_predictor
+from modelwright.models.predictors.blend import Blend
+from modelwright.models.predictors.out_of_sample import joined, save_out_of_sample
+from modelwright.models.predictors.trees import Trees
+from modelwright.records import POSITION, Dataset, Plan, Progress, Run, Schema, digest, identify, plain
+from modelwright.training.candidates import (
+    blend_weights,
+    boosted_candidates,
+    mixed,
+    simple_candidates,
+    weights_by_metric,
+)
+from modelwright.training.search import Bench, Trial, best_of, search
+
+FOLDS = 5
+SEARCH_SHARE = 0.6
+"""Of the budget; the rest is for simpler candidates, a finer learning rate and the last fit."""
+TOLD = 2000
+"""Examples of each part that the history is told of."""
+ENOUGH = 1000
+"""Validation examples from which on train is not answered out of fold (as on the ladder)."""
+
+
+@dataclass(frozen=True, slots=True)
+class TabularFit:
+    """What the tuner found.
+
+    Args:
+        predictor: Fitted on all of train.
+        weights: How the candidates are blended.
+        settings: What the best trial tried, and its rounds.
+        trials: Every trial of the search.
+        losses: The held-out loss of each candidate and of the blend (log loss, or squared error).
+        out_of_fold: The answers to train in its order, where every example was held out once.
+        history: Losses of train and validation as boosting went on.
+        complete: False where the budget ended the search.
+    """
+
+    predictor: Predictor
+    weights: dict[str, float]
+    settings: dict[str, Any]
+    trials: tuple[Trial, ...]
+    losses: dict[str, float]
+    out_of_fold: Predictions | None
+    history: tuple[HistoryPoint, ...]
+    complete: bool
+
+
+def fit_tabular(
+    schema: Schema,
+    train: pl.DataFrame,
+    validation: pl.DataFrame,
+    *,
+    metric: str,
+    seed: int,
+    budget_seconds: float,
+    folder: Path,
+    fold_N: np.ndarray | None = None,
+    foldable: bool = True,
+    progress: Callable[[Progress], None] = lambda told: None,
+) -> TabularFit:
+    """The best model of the table that the budget buys.
+
+    Args:
+        metric: Decides between the blend and its members where it tells them apart clearly.
+        budget_seconds: The search stops in time for the last fit; the default settings are always tried.
+        folder: Where the journal of trials is kept; a search that was killed goes on from it.
+        fold_N: Folds of train that keep apart what must be; drawn here if None.
+        foldable: False where folds within train would flatter: settings are then chosen on validation.
+        progress: Told after each trial.
+    """
+    began = time.monotonic()
+    folder.mkdir(parents=True, exist_ok=True)
+
+    def tell(what: str, note: str = "") -> None:
+        spent = time.monotonic() - began
+        left = max(0.0, budget_seconds - spent)
+        progress(Progress("train", what, min(spent, budget_seconds), budget_seconds, "s", left, note))
+
+    tell("reading the table")
+    table, pairs = _ground(schema, train, validation, fold_N=fold_N, foldable=foldable, seed=seed)
+    bench = Bench(table, pairs, seed, 0.2 * budget_seconds)
+    examples = train if foldable else pl.concat([train, validation], how="diagonal_relaxed")
+    candidates = simple_candidates(schema, examples, train, pairs, seed=seed, budget=0.3 * budget_seconds, tell=tell)
+    trials = search(
+        bench,
+        folder=folder,
+        deadline=began + SEARCH_SHARE * budget_seconds,
+        tell=lambda number, loss: tell(f"trial {number}", f"least loss {loss:.5g}"),
+    )
+    tell("a finer learning rate")
+    boosted, best, rounds = boosted_candidates(bench, trials, len(train), seed=seed, left=began + budget_seconds)
+    candidates = [*boosted, *candidates]
+    weights = blend_weights(bench, [each.answers for each in candidates])
+    weights = weights_by_metric(bench, candidates, weights, metric=metric, seed=seed)
+    kept = [(each, weight) for each, weight in zip(candidates, weights, strict=True) if weight > 0]
+    tell("the last fit on all of train", " + ".join(f"{weight:.2f} {each.name}" for each, weight in kept))
+    members = tuple(each.fit() for each, _ in kept)
+    shares = tuple(weight for _, weight in kept)
+    predictor = members[0] if len(members) == 1 else Blend(schema, members, shares)
+    answers = mixed(bench, [each.answers for each, _ in kept], shares)
+    losses = {each.name: bench.loss(each.answers) for each in candidates} | {"chosen": bench.loss(answers)}
+    return TabularFit(
+        predictor,
+        {each.name: weight for each, weight in kept},
+        {**best, "rounds": rounds},
+        tuple(trials),
+        losses,
+        _out_of_fold(schema, len(train), pairs, answers),
+        _history(schema, members, train, validation),
+        time.monotonic() - began < SEARCH_SHARE * budget_seconds,
+    )
+
+
+def _ground(
+    schema: Schema,
+    train: pl.DataFrame,
+    validation: pl.DataFrame,
+    *,
+    fold_N: np.ndarray | None,
+    foldable: bool,
+    seed: int,
+) -> tuple[Table, Pairs]:
+    """The table that trials are made on, and its pairs of kept and held-out places."""
+    if not foldable:
+        table = read_table(schema, pl.concat([train, validation], how="diagonal_relaxed"), seed=seed)
+        last = np.arange(len(train), len(train) + len(validation))
+        return table, [(np.arange(len(train)), last)]
+    table = read_table(schema, train, seed=seed)
+    if fold_N is None:
+        classes = schema.task == "classification"
+        fold_N = folds_N(table.targets_N, FOLDS, seed=seed, stratified=classes)
+    count = len(train)
+    # All folds while validation is too small to be scored on alone; fewer where one fold is many already.
+    used = FOLDS if len(validation) < ENOUGH or count < 8000 else 3 if count < 20_000 else 2 if count < 50_000 else 1
+    return table, held_out(fold_N, used)
+
+
+def _out_of_fold(schema: Schema, count: int, pairs: Pairs, answers: list[np.ndarray]) -> Predictions | None:
+    """The answers in the order of train, or None where some examples were never held out."""
+    held = np.concatenate([held for _, held in pairs])
+    if not np.array_equal(np.sort(held), np.arange(count)):
+        return None
+    return as_predictions(schema, np.concatenate(answers)[np.argsort(held)])
+
+
+def _history(
+    schema: Schema, members: Sequence[Predictor], train: pl.DataFrame, validation: pl.DataFrame
+) -> tuple[HistoryPoint, ...]:
+    """Losses of the first forest at twenty points of its boosting, on up to 2,000 examples of each part.
+
+    An epoch is a round. The loss is log loss, or squared error in units of the variance in train.
+    """
+    forest = next((member for member in members if isinstance(member, Trees)), None)
+    if forest is None:
+        return ()
+    parts = [part.head(TOLD) for part in (train, validation)]
+    truths = [targets_N(schema, part) for part in parts]
+    scale = float(truths[0].var()) or 1.0
+
+    def loss(place: int, rounds: int) -> float:
+        found = forest.predict_after(parts[place], rounds)
+        if found.probabilities_NC is not None:
+            return log_loss(found.probabilities_NC, truths[place])
+        return float(((found.values_N - truths[place]) ** 2).mean()) / scale
+
+    points = np.unique(np.linspace(1, forest.rounds, 20).round().astype(int)).tolist()
+    return tuple(HistoryPoint(rounds, rounds, loss(0, rounds), loss(1, rounds)) for rounds in points)
+
+
+def train_tabular(
+    dataset: Dataset,
+    plan: Plan,
+    *,
+    metric: str,
+    folder: Path,
+    budget_seconds: float,
+    progress: Callable[[Progress], None] = lambda told: None,
+) -> Run:
+    """The run that `plan` describes, in `folder`: predictor/, trials.jsonl, history.json and blend.json.
+
+    Args:
+        dataset: Step 2.
+        plan: Step 3, whose method is "classical"; its setting `seed` is drawn from.
+        metric: See `fit_tabular`.
+        folder: The run's own; a run that was killed goes on from its journal of trials.
+        budget_seconds: About how long it may take.
+        progress: Told after each trial.
+    """
+    began = time.monotonic()
+    schema, seed = dataset.schema, int(plan.settings["seed"].value)
+    train, validation = read_part(dataset, "train"), read_part(dataset, "validation")
+    fold_N = folds_within(dataset, train, FOLDS, seed=seed)
+    found = fit_tabular(
+        schema,
+        train,
+        validation,
+        metric=metric,
+        seed=seed,
+        budget_seconds=budget_seconds,
+        folder=folder,
+        fold_N=fold_N,
+        foldable=fold_N is not None,
+        progress=progress,
+    )
+    answers = found.predictor.predict(validation)
+    save_predictor(found.predictor, folder / "predictor")
+    scored, positions_N = answers, validation[POSITION].to_numpy()
+    if found.out_of_fold is not None and len(validation) < ENOUGH:
+        scored = joined([answers, found.out_of_fold])
+        positions_N = np.concatenate([positions_N, train[POSITION].to_numpy()])
+    save_out_of_sample(folder / "predictor", positions_N, scored)
+    (folder / "history.json").write_text(json.dumps([asdict(point) for point in found.history]), encoding="utf-8")
+    about = {"weights": found.weights, "settings": found.settings, "losses": found.losses, "trials": len(found.trials)}
+    (folder / "blend.json").write_text(json.dumps(plain(about), indent=1), encoding="utf-8")
+    seconds = time.monotonic() - began
+    memory_bytes = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    weights = {str(p.relative_to(folder)): _sha256(p) for p in sorted((folder / "predictor").rglob("*")) if p.is_file()}
+    expected = plan.estimate
+    record: Run = identify(
+        Run(
+            id="",
+            plan_id=plan.id,
+            path=str(folder),
+            weights_sha256=digest(weights),
+            status="completed" if found.complete else "budget",
+            steps=len(found.trials),
+            best_step=best_of(found.trials).number,
+            train_loss=float(found.history[-1].train_loss or 0.0) if found.history else found.losses["chosen"],
+            validation=all_intervals(schema, targets_N(schema, validation), answers, seed=seed),
+            seconds=seconds,
+            peak_memory_bytes=memory_bytes,
+            forecast_error={
+                "seconds": seconds / expected.seconds.value - 1,
+                "peak_memory_bytes": memory_bytes / expected.peak_memory_bytes.value - 1,
+            },
+        )
+    )
+    return record
+
+
+def _sha256(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
