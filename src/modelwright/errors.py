@@ -1,14 +1,14 @@
 """The error tree. Each kind also is the builtin that it refines, so either can be caught.
 
-    ModelwrightError
-    ├── InputError (ValueError)          the user's input is at fault; carries every Fault found; exit 2
-    │   ├── ProblemError                 problem.yaml
-    │   ├── SourceError                  the data: missing, empty, unreadable, of an unusable shape
-    │   └── UnknownNameError (KeyError)  a name that is in no table; offers the nearest
-    ├── RefusedError (RuntimeError)      the work says no; exit 1
-    │   └── SealError                    the sealed test part may not be read, or its ledger is broken
-    ├── IntegrityError (OSError)         a stored file is not what its manifest says
-    └── ResourceError (MemoryError)      this machine cannot hold what was asked for
+ModelwrightError
+├── InputError (ValueError)          the user's input is at fault; carries every Fault found; exit 2
+│   ├── ProblemError                 problem.yaml
+│   ├── SourceError                  the data: missing, empty, unreadable, of an unusable shape
+│   └── UnknownNameError (KeyError)  a name that is in no table; offers the nearest
+├── RefusedError (RuntimeError)      the work says no; exit 1
+│   └── SealError                    the sealed test part may not be read, or its ledger is broken
+├── IntegrityError (OSError)         a stored file is not what its manifest says
+└── ResourceError (MemoryError)      this machine cannot hold what was asked for
 """
 
 from __future__ import annotations
