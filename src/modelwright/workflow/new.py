@@ -1,0 +1,194 @@
+"""A data file -> a project: what is to be predicted from what is inferred, written down and said."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import yaml
+
+from modelwright.errors import Fault, ProblemError
+from modelwright.problem import FILE, Problem, parse
+from modelwright.problem.write import write
+from modelwright.records import POSITION, Progress, Schema
+from modelwright.workflow.check import faults_with, resolved_metric
+
+if TYPE_CHECKING:
+    import polars as pl
+
+    from modelwright.data.infer import Inferred
+
+
+_SQLITE = "sqlite:///"
+
+
+@dataclass(frozen=True, slots=True)
+class Started:
+    """A problem.yaml as it was written, what was inferred for it, and `notes` on why."""
+
+    path: str
+    name: str
+    task: str
+    kind: str
+    inputs: tuple[str, ...]
+    output: str
+    metric: str
+    goal: float | None
+    classes: dict[str, int]
+    examples: int
+    excluded: dict[str, str]
+    notes: tuple[str, ...]
+
+
+def new(
+    folder: Path | str,
+    data: str,
+    *,
+    output: str | None = None,
+    inputs: tuple[str, ...] = (),
+    task: str | None = None,
+    metric: str | None = None,
+    goal: float | None = None,
+    progress: Callable[[Progress], None] = lambda _: None,
+) -> Started:
+    """The project begun in `folder`: a commented problem.yaml, inferred from the data.
+
+    Args:
+        folder: Made if absent; may hold the data, but no problem.yaml.
+        data: As `data.source`; a path is relative to the current folder here, and written so that it is
+            found from the project's.
+        output: The column with the right answers; inferred if unset.
+        inputs: The columns to answer from; inferred if empty.
+        task: classification or regression; inferred if unset.
+        metric: The figure that decides; the default of the task if unset.
+        goal: Its value that is good enough.
+        progress: Told how much is read.
+
+    Raises:
+        ProblemError: there is a problem.yaml already, or what is asked for contradicts the data.
+        SourceError: the data cannot be read, or nothing can be learned from them.
+    """
+    folder = Path(folder).expanduser().absolute()
+    path = folder / FILE
+    if path.exists():
+        todo = "edit it, or name another folder"
+        raise ProblemError(Fault(str(path), "is there already", "a folder without one", todo))
+    if folder.is_file():
+        raise ProblemError(Fault(str(folder), "is a file", "a folder, which may be absent"))
+    source = source_from(data, folder)
+    asked = {
+        "name": re.sub(r"[^A-Za-z0-9._-]+", "-", folder.name).strip("-._")[:100] or "problem",
+        "output": output or "auto",
+        "data.source": source,
+        "task": task,
+        "metric": metric,
+        "goal": goal,
+    }
+    stated = _stated({name: value for name, value in asked.items() if value is not None})
+    inferred, outputs, count = _look(data, output, inputs or "*", stated, progress)
+    problem = stated.model_copy(update={"task": inferred.task, "output": inferred.output})
+    schema, classes = _schema(inferred, outputs)
+    faults = faults_with(problem, schema, classes)
+    if faults:
+        raise ProblemError(faults)
+    chosen = resolved_metric(problem, schema, classes)
+    values: dict[str, Any] = {name: value for name, value in asked.items() if value is not None}
+    values |= {"task": inferred.task, "output": inferred.output, "metric": chosen}
+    if inputs or inferred.kind != "table":
+        names = inputs or tuple(schema.names)
+        values["input"] = names[0] if len(names) == 1 else names
+    text = write(values)
+    parse(yaml.safe_load(text))  # what is written must be what is read
+    folder.mkdir(parents=True, exist_ok=True)
+    path.write_text(text, encoding="utf-8")
+    return Started(
+        str(path),
+        problem.name,
+        inferred.task,
+        inferred.kind,
+        tuple(schema.names),
+        inferred.output,
+        chosen,
+        goal,
+        classes,
+        count,
+        inferred.excluded,
+        tuple(_notes(inferred, task, metric, chosen)),
+    )
+
+
+def source_from(data: str, folder: Path) -> str:
+    """`data`, which is relative to the current folder, as the project in `folder` finds it.
+
+    Relative where the data lie in the project's folder or right beside it, so that both can be moved
+    together; absolute otherwise. A URL stays as it is, but for the path in one of SQLite.
+    """
+    if data.startswith(_SQLITE):
+        return _SQLITE + source_from(data.removeprefix(_SQLITE), folder)
+    if "://" in data:
+        return data
+    path = Path(data).expanduser().absolute()
+    relative = Path(os.path.relpath(path, folder))
+    beside = relative.parts[:1] != ("..",) or relative.parts[1:2] not in (("..",), ())
+    return (relative if beside else path).as_posix()
+
+
+def _stated(values: dict[str, Any]) -> Problem:
+    """The problem as far as it was stated on the command line."""
+    nested: dict[str, Any] = {"data": {"source": values.pop("data.source")}, **values}
+    problem, _ = parse(nested)
+    return problem
+
+
+def _look(
+    data: str,
+    output: str | None,
+    inputs: str | tuple[str, ...],
+    stated: Problem,
+    progress: Callable[[Progress], None],
+) -> tuple[Inferred, pl.Series, int]:
+    """What is inferred from all of the data, the outputs, and how many examples there are."""
+    import polars as pl
+
+    from modelwright.data import sources
+    from modelwright.data.columns import type_columns
+    from modelwright.data.infer import infer
+    from modelwright.data.official import split_column
+
+    chunks = sources.read(data, folder=Path.cwd(), query=stated.data.query, progress=progress)
+    typed = type_columns(pl.concat([chunk.frame for chunk in chunks]))
+    column = split_column(typed)
+    named = (inputs,) if isinstance(inputs, str) else inputs
+    hidden = [column] if column and column != output and column not in named else []
+    inferred = infer(typed.drop(hidden), output=output, inputs=inputs, task=stated.task)
+    assert POSITION in typed.columns
+    return inferred, typed[inferred.output], len(typed)
+
+
+def _schema(inferred: Inferred, outputs: pl.Series) -> tuple[Schema, dict[str, int]]:
+    """The schema with its classes, and how many examples each class has."""
+    from modelwright.data.outputs import as_outputs, classes_of, positive_of
+
+    if inferred.task == "regression":
+        return Schema(inferred.task, inferred.kind, inferred.inputs, inferred.output), {}
+    labels = as_outputs(outputs, inferred.task).drop_nulls()
+    found = dict(labels.value_counts().iter_rows())
+    counts = {name: int(found[name]) for name in classes_of(labels)}
+    schema = Schema(inferred.task, inferred.kind, inferred.inputs, inferred.output, tuple(counts), positive_of(counts))
+    return schema, counts
+
+
+def _notes(inferred: Inferred, task: str | None, metric: str | None, chosen: str) -> list[str]:
+    from modelwright.evaluation.metrics import METRICS
+
+    notes = list(inferred.notes)
+    if task is None and not any("task" in note for note in notes):
+        why = "its values are labels" if inferred.task == "classification" else "its values are measured numbers"
+        notes.insert(0, f"{inferred.task}, because of {inferred.output!r}: {why}")
+    if metric is None:
+        notes.append(f"{chosen} decides, as in any {inferred.task}: {METRICS[chosen].describes}")
+    return notes
