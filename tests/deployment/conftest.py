@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime
 import io
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,7 +14,7 @@ import pytest
 
 from modelwright.deployment.load import Loaded, load_package
 from modelwright.deployment.package import package
-from modelwright.models.predictors import PREDICTORS, Predictor
+from modelwright.models.predictors import Predictor
 from modelwright.models.predictors.fake import Fake
 from modelwright.records import Column, Package, Schema
 
@@ -40,13 +40,6 @@ class Case:
 
     predictor: Predictor
     examples: pl.DataFrame
-
-
-@pytest.fixture(scope="session", autouse=True)
-def fake_listed() -> Iterator[None]:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setitem(PREDICTORS._rows, "fake", "modelwright.models.predictors.fake:Fake")
-        yield
 
 
 @pytest.fixture(scope="session")

@@ -22,8 +22,6 @@ from modelwright.errors import InputError, IntegrityError, RefusedError
 
 PROGRAM = """
 import json, sys
-from modelwright.models.predictors import PREDICTORS
-PREDICTORS._rows.setdefault("fake", "modelwright.models.predictors.fake:Fake")
 from modelwright.deployment.server import limits, serve
 serve.limits_for = lambda kind: limits.Limits(head_seconds=1.0)
 def announce(it):

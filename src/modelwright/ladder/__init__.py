@@ -1,0 +1,1 @@
+"""Step 0: a ladder of predictors from the cheapest to the dearest, and whether to train at all."""

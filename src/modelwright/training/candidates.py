@@ -8,6 +8,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -18,17 +19,18 @@ from modelwright.models.fitting.folds import as_predictions
 from modelwright.models.fitting.linear import fit_linear
 from modelwright.models.fitting.neighbours import fit_neighbours
 from modelwright.models.fitting.smooth import fit_smooth
-from modelwright.models.fitting.trees import Pairs, Table, boost, dataset_of
+from modelwright.models.fitting.trees import Pairs, Table, boost
 from modelwright.models.predictors import Predictions, Predictor
 from modelwright.models.predictors.blend import mean_of
 from modelwright.models.predictors.trees import Trees
+from modelwright.models.threads import cores
 from modelwright.records import Schema
-from modelwright.training.search import Bench, Trial, best_of
+from modelwright.training.search import Bench, Trial
 
 FINE_RATE = 0.4
 """The searched learning rate times this is tried at the end: smaller steps hardly ever lose. Chosen."""
-SEEDS = 3
-"""Forests of different seeds that are averaged, where time allows: it evens out luck and never hurts much."""
+PLACES = 4
+"""Of the best trials, so many are blended: they differ by less than luck, and their mean beats the best. Chosen."""
 MAX_NEIGHBOURS = 20_000
 """Up to so many examples, and 50 columns, neighbours are a candidate."""
 MAX_SMOOTH = 10_000
@@ -44,7 +46,6 @@ class Candidate:
     name: str
     answers: list[np.ndarray]  # one array for each pair
     fit: Callable[[], Predictor]
-    seconds: float
 
 
 def simple_candidates(
@@ -74,49 +75,52 @@ def simple_candidates(
             if len(answers) < len(pairs) and time.monotonic() - started > budget:
                 break
         if len(answers) == len(pairs):
-            seconds = (time.monotonic() - started) / len(pairs)
-            found.append(Candidate(name, answers, _later(fit, schema, train, seed), seconds))
+            found.append(Candidate(name, answers, partial(fit, schema, train, seed=seed)))
     return found
 
 
-def _later(fit: Callable[..., Predictor], schema: Schema, train: pl.DataFrame, seed: int) -> Callable[[], Predictor]:
-    return lambda: fit(schema, train, seed=seed)
-
-
 def boosted_candidates(
-    bench: Bench, trials: Sequence[Trial], count: int, *, seed: int, left: float
-) -> tuple[list[Candidate], dict[str, Any], int]:
-    """The tuned trees (at the finer learning rate if that gains) and the default ones, with what was best."""
-    best = best_of(trials)
-    started = time.monotonic()
-    rounds, answers = bench.answers(best.tried)
-    tried, once = best.tried, time.monotonic() - started
-    if started + once * 5 < left:
-        rate = bench.settings(tried)[1]["learning_rate"] * FINE_RATE
-        finer = {**tried, "learning_rate": rate}
-        finer_rounds, finer_answers = bench.answers(finer)
-        if bench.loss(finer_answers) < bench.loss(answers):
-            tried, rounds, answers = finer, finer_rounds, finer_answers
-        once = time.monotonic() - started
-    fit_seconds = once / len(bench.pairs)
-    seeds = int(np.clip((left - time.monotonic()) / (4 * max(fit_seconds, 1e-3)), 1, SEEDS))
-    found = [Candidate("trees", answers, lambda: _forest(bench, tried, rounds, count, seed, seeds), fit_seconds)]
-    if best.number and time.monotonic() + 2 * trials[0].seconds < left:
-        plain_rounds, plain_answers = bench.answers({})
-        fit = lambda: _forest(bench, {}, plain_rounds, count, seed, 1)  # noqa: E731
-        found.append(Candidate("default trees", plain_answers, fit, fit_seconds))
-    return found, tried, rounds
+    judge: Bench, trials: Sequence[Trial], count: int, *, seed: int, deadline: float
+) -> tuple[list[Candidate], dict[str, Any]]:
+    """The trees of the best trials, of a finer learning rate and of the defaults, and what the best tried.
+
+    Args:
+        judge: Other folds than those of the search: the best of many trials is partly the luckiest.
+        trials: Those of the search.
+        count: The examples of train, which come first in the judge's table.
+        deadline: On the clock of `time.monotonic`: past its half-way, no more are added.
+    """
+    ranked = sorted(trials, key=lambda trial: (trial.loss, trial.number))
+    best = ranked[0].tried
+    rate = judge.settings(best)[1]["learning_rate"] * FINE_RATE
+    wanted = {"trees": best, "trees, finer": {**best, "learning_rate": rate}}
+    wanted |= {f"trees, place {place + 1}": trial.tried for place, trial in enumerate(ranked[1:PLACES], start=1)}
+    if best and not any(each == {} for each in wanted.values()):
+        wanted["trees, default"] = {}
+    found = []
+    for name, tried in wanted.items():
+        started = time.monotonic()
+        rounds, answers = judge.answers(tried)
+        seconds = time.monotonic() - started
+        found.append(Candidate(name, answers, partial(_forest, judge, tried, rounds, count, seed)))
+        if time.monotonic() + 2 * seconds + _fitting_seconds(len(found), seconds, len(judge.pairs)) > deadline:
+            break
+    return found, best
 
 
-def _forest(bench: Bench, tried: dict[str, Any], rounds: int, count: int, seed: int, seeds: int) -> Trees:
-    """Boosters of all of train (the first `count` examples of the bench's table), one for each seed."""
+def _fitting_seconds(candidates: int, seconds: float, pairs: int) -> float:
+    """About how long the last fits take, if each held-out round of all pairs took `seconds`."""
+    return candidates * seconds / max(1, min(pairs, cores())) * 1.5
+
+
+def _forest(bench: Bench, tried: dict[str, Any], rounds: int, count: int, seed: int) -> Trees:
+    """Trees of all of train, the first `count` examples of the bench's table."""
     table, settings = bench.settings(tried)
     if count < len(table.targets_N):
         cells, targets = table.cells_NP[:count], table.targets_N[:count]
         table = Table(table.schema, table.ordinals, cells, targets, table.classes_K, table.logarithm)
-    data = dataset_of(table, settings)
-    boosters = tuple(boost(table, {**settings, "seed": seed + place}, rounds, data) for place in range(seeds))
-    return Trees(table.schema, table.ordinals, boosters, table.classes_K, logarithm=table.logarithm)
+    booster = boost(table, {**settings, "seed": seed}, rounds)
+    return Trees(table.schema, table.ordinals, (booster,), table.classes_K, logarithm=table.logarithm)
 
 
 def blend_weights(bench: Bench, candidates: Sequence[list[np.ndarray]]) -> np.ndarray:

@@ -36,7 +36,7 @@ from modelwright.training.candidates import (
     simple_candidates,
     weights_by_metric,
 )
-from modelwright.training.search import Bench, Trial, best_of, search
+from modelwright.training.search import TRIAL_SHARE, Bench, Trial, best_of, search
 
 FOLDS = 5
 SEARCH_SHARE = 0.6
@@ -54,7 +54,7 @@ class TabularFit:
     Args:
         predictor: Fitted on all of train.
         weights: How the candidates are blended.
-        settings: What the best trial tried, and its rounds.
+        settings: What the best trial tried.
         trials: Every trial of the search.
         losses: The held-out loss of each candidate and of the blend (log loss, or squared error).
         out_of_fold: The answers to train in its order, where every example was held out once.
@@ -81,7 +81,7 @@ def fit_tabular(
     seed: int,
     budget_seconds: float,
     folder: Path,
-    fold_N: np.ndarray | None = None,
+    folds: tuple[np.ndarray, np.ndarray] | None = None,
     foldable: bool = True,
     progress: Callable[[Progress], None] = lambda told: None,
 ) -> TabularFit:
@@ -91,7 +91,7 @@ def fit_tabular(
         metric: Decides between the blend and its members where it tells them apart clearly.
         budget_seconds: The search stops in time for the last fit; the default settings are always tried.
         folder: Where the journal of trials is kept; a search that was killed goes on from it.
-        fold_N: Folds of train that keep apart what must be; drawn here if None.
+        folds: Two ways to fold train that keep apart what must be, to search and to judge on; drawn here if None.
         foldable: False where folds within train would flatter: settings are then chosen on validation.
         progress: Told after each trial.
     """
@@ -104,35 +104,36 @@ def fit_tabular(
         progress(Progress("train", what, min(spent, budget_seconds), budget_seconds, "s", left, note))
 
     tell("reading the table")
-    table, pairs = _ground(schema, train, validation, fold_N=fold_N, foldable=foldable, seed=seed)
-    bench = Bench(table, pairs, seed, 0.2 * budget_seconds)
+    table, searched, judged = _ground(schema, train, validation, folds=folds, foldable=foldable, seed=seed)
+    judge = Bench(table, judged, seed, TRIAL_SHARE * budget_seconds)
     examples = train if foldable else pl.concat([train, validation], how="diagonal_relaxed")
-    candidates = simple_candidates(schema, examples, train, pairs, seed=seed, budget=0.3 * budget_seconds, tell=tell)
+    candidates = simple_candidates(schema, examples, train, judged, seed=seed, budget=0.3 * budget_seconds, tell=tell)
     trials = search(
-        bench,
+        Bench(table, searched, seed, TRIAL_SHARE * budget_seconds),
         folder=folder,
         deadline=began + SEARCH_SHARE * budget_seconds,
         tell=lambda number, loss: tell(f"trial {number}", f"least loss {loss:.5g}"),
     )
-    tell("a finer learning rate")
-    boosted, best, rounds = boosted_candidates(bench, trials, len(train), seed=seed, left=began + budget_seconds)
+    tell("judging the best trials on other folds")
+    deadline = began + budget_seconds
+    boosted, best = boosted_candidates(judge, trials, len(train), seed=seed, deadline=deadline)
     candidates = [*boosted, *candidates]
-    weights = blend_weights(bench, [each.answers for each in candidates])
-    weights = weights_by_metric(bench, candidates, weights, metric=metric, seed=seed)
+    weights = blend_weights(judge, [each.answers for each in candidates])
+    weights = weights_by_metric(judge, candidates, weights, metric=metric, seed=seed)
     kept = [(each, weight) for each, weight in zip(candidates, weights, strict=True) if weight > 0]
     tell("the last fit on all of train", " + ".join(f"{weight:.2f} {each.name}" for each, weight in kept))
     members = tuple(each.fit() for each, _ in kept)
-    shares = tuple(weight for _, weight in kept)
+    shares = tuple(float(weight) for _, weight in kept)
     predictor = members[0] if len(members) == 1 else Blend(schema, members, shares)
-    answers = mixed(bench, [each.answers for each, _ in kept], shares)
-    losses = {each.name: bench.loss(each.answers) for each in candidates} | {"chosen": bench.loss(answers)}
+    answers = mixed(judge, [each.answers for each, _ in kept], shares)
+    losses = {each.name: judge.loss(each.answers) for each in candidates} | {"chosen": judge.loss(answers)}
     return TabularFit(
         predictor,
-        {each.name: weight for each, weight in kept},
-        {**best, "rounds": rounds},
+        {each.name: float(weight) for each, weight in kept},
+        best,
         tuple(trials),
         losses,
-        _out_of_fold(schema, len(train), pairs, answers),
+        _out_of_fold(schema, len(train), judged, answers),
         _history(schema, members, train, validation),
         time.monotonic() - began < SEARCH_SHARE * budget_seconds,
     )
@@ -143,23 +144,31 @@ def _ground(
     train: pl.DataFrame,
     validation: pl.DataFrame,
     *,
-    fold_N: np.ndarray | None,
+    folds: tuple[np.ndarray, np.ndarray] | None,
     foldable: bool,
     seed: int,
-) -> tuple[Table, Pairs]:
-    """The table that trials are made on, and its pairs of kept and held-out places."""
+) -> tuple[Table, Pairs, Pairs]:
+    """The table that trials are made on, and the pairs of kept and held-out places to search and to judge on."""
     if not foldable:
         table = read_table(schema, pl.concat([train, validation], how="diagonal_relaxed"), seed=seed)
         last = np.arange(len(train), len(train) + len(validation))
-        return table, [(np.arange(len(train)), last)]
+        pairs = [(np.arange(len(train)), last)]
+        return table, pairs, pairs
     table = read_table(schema, train, seed=seed)
-    if fold_N is None:
+    if folds is None:
         classes = schema.task == "classification"
-        fold_N = folds_N(table.targets_N, FOLDS, seed=seed, stratified=classes)
+        first, second = (folds_N(table.targets_N, FOLDS, seed=each, stratified=classes) for each in _seeds(seed))
+    else:
+        first, second = folds
     count = len(train)
     # All folds while validation is too small to be scored on alone; fewer where one fold is many already.
     used = FOLDS if len(validation) < ENOUGH or count < 8000 else 3 if count < 20_000 else 2 if count < 50_000 else 1
-    return table, held_out(fold_N, used)
+    return table, held_out(first, used), held_out(second, used)
+
+
+def _seeds(seed: int) -> tuple[int, int]:
+    """The seeds of the folds to search on and of those to judge on."""
+    return seed, seed + 1_000_003
 
 
 def _out_of_fold(schema: Schema, count: int, pairs: Pairs, answers: list[np.ndarray]) -> Predictions | None:
@@ -216,7 +225,8 @@ def train_tabular(
     began = time.monotonic()
     schema, seed = dataset.schema, int(plan.settings["seed"].value)
     train, validation = read_part(dataset, "train"), read_part(dataset, "validation")
-    fold_N = folds_within(dataset, train, FOLDS, seed=seed)
+    first, second = (folds_within(dataset, train, FOLDS, seed=each) for each in _seeds(seed))
+    folds = None if first is None or second is None else (first, second)
     found = fit_tabular(
         schema,
         train,
@@ -225,8 +235,8 @@ def train_tabular(
         seed=seed,
         budget_seconds=budget_seconds,
         folder=folder,
-        fold_N=fold_N,
-        foldable=fold_N is not None,
+        folds=folds,
+        foldable=folds is not None,
         progress=progress,
     )
     answers = found.predictor.predict(validation)

@@ -1,7 +1,8 @@
-"""Answers to examples that a predictor was not fitted on, kept beside it so that candidates can be compared in pairs."""
+"""Answers to examples that a predictor was not fitted on, kept beside it for comparison in pairs."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -32,3 +33,12 @@ def load_out_of_sample(folder: Path) -> tuple[np.ndarray, Predictions]:
     if answers.columns == ["value"]:
         return positions_N, Predictions(values_N=answers["value"].to_numpy())
     return positions_N, Predictions(probabilities_NC=answers.to_numpy())
+
+
+def joined(parts: Sequence[Predictions]) -> Predictions:
+    """The answers of all parts, one after the other."""
+    values = [part.values_N for part in parts if part.values_N is not None]
+    if values:
+        return Predictions(values_N=np.concatenate(values))
+    tables = [part.probabilities_NC for part in parts if part.probabilities_NC is not None]
+    return Predictions(probabilities_NC=np.concatenate(tables))

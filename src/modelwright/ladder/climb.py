@@ -1,0 +1,199 @@
+"""Step 0, told in order: fit each rung on train, measure it on examples that it has not seen, decide.
+
+What is finished stays in the folder, so that a killed climb goes on where it was.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import math
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+
+from modelwright.data.parts import read_part
+from modelwright.data.parts import targets_N as targets_of
+from modelwright.evaluation.intervals import interval
+from modelwright.evaluation.latency import cost_per_1000, measure_latency
+from modelwright.evaluation.metrics import metrics_for, score
+from modelwright.ladder.rung import FOLDS, Rung
+from modelwright.ladder.rungs import LANGUAGE_MODEL_RUNGS, NO_LANGUAGE_MODEL, RUNGS
+from modelwright.ladder.verdict import Standing, decide
+from modelwright.models.fitting.folds import folds_within
+from modelwright.models.predictors import Predictions, save_predictor
+from modelwright.models.predictors.out_of_sample import joined, load_out_of_sample, save_out_of_sample
+from modelwright.problem import Constraints
+from modelwright.records import (
+    POSITION,
+    Dataset,
+    Interval,
+    Latency,
+    Progress,
+    RungScore,
+    Verdict,
+    digest,
+    identify,
+    plain,
+)
+
+SCORE = "score.json"
+ENOUGH = 1000
+"""Validation examples from which on they alone are scored: an accuracy of .9 is then known to .02."""
+ALWAYS = ("constant", "rule")
+"""Rungs that are fitted whatever time is left: what all others are measured against."""
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class _Ground:
+    """What every rung is fitted on and scored on."""
+
+    dataset: Dataset
+    metric: str
+    seed: int
+    train: pl.DataFrame
+    validation: pl.DataFrame
+    fold_N: np.ndarray | None  # None: only validation is scored
+
+    @property
+    def positions_N(self) -> np.ndarray:
+        parts = [self.validation] if self.fold_N is None else [self.validation, self.train]
+        return np.concatenate([part[POSITION].to_numpy() for part in parts])
+
+    @property
+    def truth_N(self) -> np.ndarray:
+        parts = [self.validation] if self.fold_N is None else [self.validation, self.train]
+        return np.concatenate([targets_of(self.dataset.schema, part) for part in parts])
+
+    @property
+    def scored_on(self) -> str:
+        held = f"{len(self.validation):,} validation examples"
+        if self.fold_N is None:
+            return held
+        return f"{held} and, out of fold ({FOLDS} folds), {len(self.train):,} train examples"
+
+
+def climb(
+    dataset: Dataset,
+    *,
+    metric: str,
+    goal: float | None,
+    constraints: Constraints,
+    folder: Path,
+    seed: int,
+    budget_seconds: float,
+    progress: Callable[[Progress], None] = lambda told: None,
+) -> Verdict:
+    """The verdict: does a rung of the ladder already do, or is it worth training?
+
+    Each rung is fitted on train alone and saved in `folder`/NAME with what it answered to the examples
+    that it was scored on (out_of_sample.parquet) and its figures (score.json).
+
+    Args:
+        dataset: Step 2.
+        metric: What rungs are scored by.
+        goal: Reaching it is enough; None asks for the best.
+        constraints: A rung that breaks the limit on latency or cost is not chosen.
+        folder: Where rungs are kept; those of an earlier, killed climb are taken over.
+        seed: Rungs draw from it.
+        budget_seconds: A rung that would take longer than what is left of it is skipped.
+        progress: Told before each rung.
+    """
+    ground = _ground(dataset, metric, seed)
+    folder.mkdir(parents=True, exist_ok=True)
+    deadline = time.monotonic() + budget_seconds
+    scores, standings = [], []
+    for number, name in enumerate(RUNGS):
+        left = deadline - time.monotonic()
+        progress(Progress("ladder", name, number, len(RUNGS), "rungs", max(0.0, left)))
+        found = _kept(ground, folder / name) or _measured(ground, name, RUNGS[name], folder / name, left)
+        scores.append(found)
+        if found.score is not None and math.isfinite(found.score.value):
+            standings.append(Standing(found, load_out_of_sample(folder / name)[1]))
+    scores += [RungScore(name, "language model", skipped=NO_LANGUAGE_MODEL) for name in LANGUAGE_MODEL_RUNGS]
+    progress(Progress("ladder", "deciding", len(RUNGS), len(RUNGS), "rungs"))
+    decision, chosen, reason = decide(dataset, ground.truth_N, standings, metric, goal, constraints, seed=seed)
+    verdict: Verdict = identify(
+        Verdict("", dataset.id, metric, ground.scored_on, tuple(scores), decision, chosen, reason)
+    )
+    return verdict
+
+
+def _ground(dataset: Dataset, metric: str, seed: int) -> _Ground:
+    train, validation = read_part(dataset, "train"), read_part(dataset, "validation")
+    fold_N = None if len(validation) >= ENOUGH else folds_within(dataset, train, FOLDS, seed=seed)
+    return _Ground(dataset, metric, seed, train, validation, fold_N)
+
+
+def _key(ground: _Ground, name: str) -> str:
+    return digest(ground.dataset.id, ground.metric, ground.seed, name, ground.scored_on)
+
+
+def _kept(ground: _Ground, folder: Path) -> RungScore | None:
+    """What an earlier climb measured of the rung in `folder`, or None."""
+    try:
+        found = json.loads((folder / SCORE).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    if found["key"] != _key(ground, folder.name):
+        return None
+    stored = found["score"]
+    figure = {key: math.nan if value is None and key == "value" else value for key, value in stored["score"].items()}
+    latency = Latency(**stored["latency_ms"])
+    return RungScore(**{**stored, "score": Interval(**figure), "latency_ms": latency, "path": str(folder)})
+
+
+def _measured(ground: _Ground, name: str, rung: Rung, folder: Path, left: float) -> RungScore:
+    """The rung fitted and measured, or why it was skipped."""
+    schema = ground.dataset.schema
+    skipped = rung.applies(schema, len(ground.train))
+    if skipped is None and name not in ALWAYS:
+        expected = rung.total_seconds(schema, ground.train, folded=ground.fold_N is not None)
+        if expected > left:
+            skipped = f"would take about {expected:.0f} s, and {max(0.0, left):.0f} s are left"
+    if skipped is not None:
+        return RungScore(name, rung.kind, skipped=skipped)
+    try:
+        return _fitted(ground, name, rung, folder)
+    except Exception as error:  # a library may fail in any way on data that nobody has seen: the others stand
+        _log.exception("the rung %s failed", name)
+        return RungScore(name, rung.kind, skipped=f"failed: {type(error).__name__}: {str(error)[:200]}")
+
+
+def _fitted(ground: _Ground, name: str, rung: Rung, folder: Path) -> RungScore:
+    """The rung fitted, measured and saved; score.json comes last, so that it stands for the whole."""
+    schema = ground.dataset.schema
+    started = time.perf_counter()
+    predictor = rung.fit(schema, ground.train, seed=ground.seed)
+    fit_seconds = time.perf_counter() - started
+    answers: Predictions = predictor.predict(ground.validation)
+    if ground.fold_N is not None:
+        folded = rung.answers_to_train(predictor, schema, ground.train, ground.fold_N, seed=ground.seed)
+        answers = joined([answers, folded])
+    truth_N = ground.truth_N
+    latency = measure_latency(predictor, ground.validation)
+    others = {each: score(each, schema, truth_N, answers) for each in metrics_for(schema)}
+    found = RungScore(
+        name=name,
+        kind=rung.kind,
+        score=interval(ground.metric, schema, truth_N, answers, seed=ground.seed),
+        latency_ms=latency,
+        cost_per_1000=cost_per_1000(latency),
+        fit_seconds=fit_seconds,
+        metrics={each: value for each, value in others.items() if math.isfinite(value)},
+        path=str(folder),
+        describes=predictor.describes,
+    )
+    save_predictor(predictor, folder)
+    save_out_of_sample(folder, ground.positions_N, answers)
+    unfinished = folder / f"{SCORE}.part"
+    kept = {"key": _key(ground, name), "score": plain(replace(found, path=None))}
+    unfinished.write_text(json.dumps(kept, indent=1), encoding="utf-8")
+    unfinished.replace(folder / SCORE)
+    return found

@@ -1,0 +1,37 @@
+"""The nearest known examples: by a sentence encoder for text, by features for tables and images."""
+
+from __future__ import annotations
+
+import polars as pl
+
+from modelwright.ladder.rung import Rung, text_characters
+from modelwright.models.encode import find_encoder
+from modelwright.models.fitting.neighbours import fit_neighbours
+from modelwright.models.predictors.neighbours import Neighbours
+from modelwright.records import Schema
+
+MAX_COLUMNS = 50
+MAX_COUNT = 50_000
+"""Beyond these distances say little and an answer takes long. Chosen, not measured."""
+
+
+def _applies(schema: Schema, count: int) -> str | None:
+    if count < 2:
+        return "one example has no neighbour"
+    if schema.kind == "text":
+        return None if find_encoder() is not None else "no pre-trained sentence encoder is on this machine"
+    if schema.kind == "table" and len(schema.inputs) > MAX_COLUMNS:
+        return f"{len(schema.inputs):,} columns: distances say little beyond {MAX_COLUMNS}"
+    if schema.kind == "table" and all(column.kind == "text" for column in schema.inputs):
+        return "the columns are all text"
+    return f"{count:,} examples: an answer would look at all of them" if count > MAX_COUNT else None
+
+
+def _seconds(schema: Schema, train: pl.DataFrame) -> float:
+    if schema.kind == "text":
+        read = min(text_characters(schema, train), 1100 * len(train))  # the encoder reads 256 word pieces
+        return 3 + 4e-5 * read + 2e-7 * len(train) * min(len(train), 4000)
+    return 0.5 + 1e-3 * len(train) * (schema.kind == "image") + 2e-8 * len(train) * 4000 * 5
+
+
+RUNG = Rung("classical", fit_neighbours, _applies, _seconds, 0.5, Neighbours.out_of_fold)

@@ -1,0 +1,1 @@
+"""Columns as numbers: what the classical predictors learn from and how it is stored."""

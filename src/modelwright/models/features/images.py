@@ -1,0 +1,104 @@
+"""Small images as pixels and gradients.
+
+Dimensions: N images, S the side in pixels, B gradient directions.
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import polars as pl
+
+from modelwright.models.features.frame import column_of
+from modelwright.models.features.stored import State
+
+SIDE = 32
+DIRECTIONS = 9
+CELL = 4
+"""Cells of 4 x 4 pixels and 9 unsigned directions: Dalal & Triggs 2005, scaled to 32 pixels."""
+
+
+def pixels_NSS(cells: Sequence[bytes | None], side: int, *, colour: bool) -> np.ndarray:
+    """The images scaled to `side` squared, float32 in [0, 1]: (N, S, S), or (N, S, S, 3) in colour.
+
+    What is no image (null, not decodable) is mid-grey.
+    """
+    from PIL import Image
+
+    shape = (len(cells), side, side, 3) if colour else (len(cells), side, side)
+    pixels = np.full(shape, 0.5, dtype=np.float32)
+    for position, cell in enumerate(cells):
+        if not isinstance(cell, bytes):
+            continue
+        try:
+            with Image.open(io.BytesIO(cell)) as image:
+                image.draft("RGB" if colour else "L", (side * 2, side * 2))
+                small = image.convert("RGB" if colour else "L").resize((side, side), Image.Resampling.BOX)
+        except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):
+            continue
+        pixels[position] = np.asarray(small, dtype=np.float32) / 255
+    return pixels
+
+
+def gradients_NF(grey_NSS: np.ndarray) -> np.ndarray:
+    """Histograms of oriented gradients, normalised over blocks of 2 x 2 cells (Dalal & Triggs 2005)."""
+    down_NSS, across_NSS = np.gradient(grey_NSS, axis=(1, 2))
+    strength_NSS = np.hypot(down_NSS, across_NSS)
+    place_NSS = (np.arctan2(down_NSS, across_NSS) % np.pi) / np.pi * DIRECTIONS
+    lower_NSS = np.floor(place_NSS).astype(np.int64) % DIRECTIONS
+    share_NSS = place_NSS - np.floor(place_NSS)
+    count, side, _ = grey_NSS.shape
+    cells = side // CELL
+    cells_NCCB = np.zeros((count, cells, cells, DIRECTIONS), dtype=np.float32)
+    for direction in range(DIRECTIONS):
+        voted = strength_NSS * (
+            np.where(lower_NSS == direction, 1 - share_NSS, 0)
+            + np.where((lower_NSS + 1) % DIRECTIONS == direction, share_NSS, 0)
+        )
+        whole = voted[:, : cells * CELL, : cells * CELL]
+        cells_NCCB[..., direction] = whole.reshape(count, cells, CELL, cells, CELL).sum(axis=(2, 4))
+    corners = (cells_NCCB[:, :-1, :-1], cells_NCCB[:, :-1, 1:], cells_NCCB[:, 1:, :-1], cells_NCCB[:, 1:, 1:])
+    blocks = np.concatenate(corners, axis=-1)
+    blocks /= np.sqrt((blocks**2).sum(axis=-1, keepdims=True) + 1e-3)
+    return blocks.reshape(count, -1)
+
+
+@dataclass(frozen=True, slots=True)
+class Images:
+    """An image column as standardised pixels (in colour) and gradients (of the grey image)."""
+
+    column: str
+    mean_F: np.ndarray
+    scale_F: np.ndarray
+
+    def transform(self, examples: pl.DataFrame) -> np.ndarray:
+        """The features of each image, float32 (N, F)."""
+        return np.asarray((_raw_NF(examples, self.column) - self.mean_F) / self.scale_F)
+
+    def state(self) -> State:
+        """What `from_state` needs."""
+        return {"column": self.column, "mean_F": self.mean_F, "scale_F": self.scale_F}
+
+    @classmethod
+    def from_state(cls, state: State) -> Images:
+        """The encoder that `state` came from."""
+        return cls(**state)
+
+
+def fit_images(examples: pl.DataFrame, column: str) -> Images:
+    """Mean and scale of the pixels and gradients of `examples`."""
+    raw_NF = _raw_NF(examples, column)
+    scale_F = raw_NF.std(axis=0)
+    quiet = max(1e-3, 0.1 * float(np.median(scale_F)))  # a pixel that hardly moves must not be blown up
+    return Images(column, raw_NF.mean(axis=0), np.maximum(scale_F, quiet))
+
+
+def _raw_NF(examples: pl.DataFrame, column: str) -> np.ndarray:
+    found = column_of(examples, column)
+    cells = found.to_list()
+    coarse_NSSC = pixels_NSS(cells, SIDE // 2, colour=True)
+    grey_NSS = pixels_NSS(cells, SIDE, colour=False)
+    return np.hstack([coarse_NSSC.reshape(len(cells), -1), gradients_NF(grey_NSS)])

@@ -1,0 +1,53 @@
+"""The same answer to everything: what any other predictor must beat."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+
+from modelwright.errors import IntegrityError
+from modelwright.models.predictors import Predictions
+from modelwright.records import Schema
+
+FILE = "constant.json"
+
+
+class Constant:
+    """Answers with the shares of the classes, or with one value."""
+
+    kind = "constant"
+
+    def __init__(self, schema: Schema, answer: tuple[float, ...]) -> None:
+        self.schema = schema
+        self._answer = answer
+
+    @property
+    def describes(self) -> str:
+        """What it answers, in words."""
+        if self.schema.task == "regression":
+            return f"always {self._answer[0]:.4g}, the mean"
+        likeliest = int(np.argmax(self._answer))
+        return f"always {self.schema.classes[likeliest]!r}, {self._answer[likeliest]:.0%} of the examples"
+
+    def predict(self, examples: pl.DataFrame) -> Predictions:
+        """The same answer, once for each example."""
+        answers_NC = np.tile(np.asarray(self._answer, dtype=np.float64), (len(examples), 1))
+        if self.schema.task == "regression":
+            return Predictions(values_N=answers_NC[:, 0])
+        return Predictions(answers_NC)
+
+    def save(self, folder: Path) -> None:
+        """Write `constant.json`."""
+        (folder / FILE).write_text(json.dumps({"answer": self._answer}), encoding="utf-8")
+
+    @classmethod
+    def load(cls, folder: Path, schema: Schema) -> Constant:
+        """The predictor saved in `folder`."""
+        try:
+            answer = json.loads((folder / FILE).read_text(encoding="utf-8"))["answer"]
+        except (OSError, ValueError, KeyError) as error:
+            raise IntegrityError(f"{folder / FILE} cannot be read back: {error}") from error
+        return cls(schema, tuple(answer))

@@ -1,0 +1,85 @@
+"""A linear model: features times weights. Its scores are probabilities through the softmax.
+
+Dimensions: N examples, F features, C classes.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+
+from modelwright.models.features.design import Design
+from modelwright.models.features.landmarks import Landmarks
+from modelwright.models.features.stored import load_state, save_state
+from modelwright.models.predictors import Predictions
+from modelwright.records import Schema
+
+
+def softmax(scores_NC: np.ndarray) -> np.ndarray:
+    """exp(score) over the sum of exp(scores) of the example, float64."""
+    shifted_NC = np.asarray(scores_NC, dtype=np.float64)
+    shifted_NC = shifted_NC - shifted_NC.max(axis=1, keepdims=True)
+    powers_NC = np.exp(shifted_NC)
+    return np.asarray(powers_NC / powers_NC.sum(axis=1, keepdims=True))
+
+
+class Linear:
+    """Scores `features @ weights_FC + bias_C`: log-odds of the classes, or the one value of a regression.
+
+    Calibration is folded into weights and bias. Values are kept within `limits`, which stand a little
+    outside the values seen in training: a linear model knows nothing of what lies beyond.
+    """
+
+    kind = "linear"
+
+    def __init__(
+        self,
+        schema: Schema,
+        design: Design | Landmarks,
+        weights_FC: np.ndarray,
+        bias_C: np.ndarray,
+        limits: tuple[float, float] = (-np.inf, np.inf),
+    ) -> None:
+        self.schema = schema
+        self._design = design
+        self._weights_FC = weights_FC
+        self._bias_C = bias_C
+        self._limits = limits
+
+    @property
+    def describes(self) -> str:
+        """What it weighs, in words."""
+        count, kinds = len(self._weights_FC), sorted({column.kind for column in self.schema.inputs})
+        made_of = {"text": "words and characters", "image": "pixels and edges", "category": "categories"}
+        spoken = [made_of.get(kind, f"{kind}s") for kind in kinds]
+        return f"{count:,} weights{'' if self.schema.task == 'regression' else ' a class'} on {', '.join(spoken)}"
+
+    def predict(self, examples: pl.DataFrame) -> Predictions:
+        """Probabilities or values, one for each example."""
+        scores_NC = np.asarray(self._design.transform(examples) @ self._weights_FC) + self._bias_C
+        if self.schema.task == "regression":
+            return Predictions(values_N=np.clip(scores_NC[:, 0].astype(np.float64), *self._limits))
+        return Predictions(probabilities_NC=softmax(scores_NC))
+
+    def save(self, folder: Path) -> None:
+        """Write `linear.json` and `linear.safetensors`."""
+        low, high = (float(limit) if np.isfinite(limit) else None for limit in self._limits)
+        state = {
+            "landmarks": isinstance(self._design, Landmarks),
+            "design": self._design.state(),
+            "weights_FC": self._weights_FC,
+            "bias_C": self._bias_C,
+            "limits": [low, high],
+        }
+        save_state(folder, self.kind, state)
+
+    @classmethod
+    def load(cls, folder: Path, schema: Schema) -> Linear:
+        """The predictor saved in `folder`."""
+        state = load_state(folder, cls.kind)
+        low, high = state["limits"]
+        limits = (-np.inf if low is None else low, np.inf if high is None else high)
+        made_of: type[Design | Landmarks] = Landmarks if state["landmarks"] else Design
+        return cls(schema, made_of.from_state(state["design"]), state["weights_FC"], state["bias_C"], limits)
