@@ -107,7 +107,7 @@ TASKS = [
             ]
         },
     ),
-    Task("sign_digits_64", "image/sign_digits_64.zip", "label", "accuracy", 0.93, "image", train=True),
+    Task("sign_digits_64", "image/sign_digits_64.zip", "label", "accuracy", 0.93, "image", train=True, minutes=None),
 ]
 
 

@@ -17,9 +17,11 @@ if TYPE_CHECKING:
     from modelwright.records import Dataset, Interval, Package, Plan, Progress, Report, Run, Schema, Verdict
     from modelwright.workflow import Project, RunOutcome, new
 
-# OpenMP's threads spin while they wait, which is ruinous where other processes want the same cores: reading texts with
-# the encoder took four times as long. The runtime reads this when torch or LightGBM loads it, so it stands here, first.
-os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+# OpenMP's threads spin for milliseconds while they wait for each other, which is ruinous where other processes want the
+# same cores: reading texts took up to eight times as long (2 cores, load 4). Sleeping at once is slow for convolutions,
+# which wait often and briefly. So they spin for some microseconds and then sleep. The runtime reads this when torch or
+# LightGBM loads it: hence here, first.
+os.environ.setdefault("GOMP_SPINCOUNT", "10000")
 
 _HOMES = {
     "Dataset": "records",

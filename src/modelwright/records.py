@@ -296,7 +296,13 @@ class Progress:
 
 Record = Dataset | Verdict | Plan | Run | Report | Package
 
-_CLOCK = frozenset({"id", "path", "seconds", "html", "latency_ms", "fit_seconds", "peak_memory_bytes"})
+_CLOCK = frozenset(
+    {
+        *("id", "path", "html", "seconds", "fit_seconds", "latency_ms", "cost_per_1000", "peak_memory_bytes"),
+        *("estimate", "forecast_error"),
+    }
+)
+"""Names of fields that depend on when and where something was made; what they hold enters no id."""
 
 
 def plain(value: Any) -> Any:
@@ -324,5 +330,11 @@ def digest(*values: Any) -> str:
 
 def identify(record: Any) -> Any:
     """`record` with its `id` set from its content, leaving out what depends on the clock or the place."""
-    content = {f.name: getattr(record, f.name) for f in dataclasses.fields(record) if f.name not in _CLOCK}
-    return dataclasses.replace(record, id=digest(type(record).__name__, content))
+    return dataclasses.replace(record, id=digest(type(record).__name__, _timeless(plain(record))))
+
+
+def _timeless(value: Any) -> Any:
+    """`value`, as `plain` gave it, without the fields of _CLOCK at any depth."""
+    if isinstance(value, dict):
+        return {key: _timeless(each) for key, each in value.items() if key not in _CLOCK}
+    return [_timeless(each) for each in value] if isinstance(value, list) else value

@@ -202,6 +202,65 @@ def test_what_the_csv_module_writes_is_read_back(
     assert frame.select("text", "label").rows() == expected
 
 
+def test_a_valid_file_is_not_repaired(tmp_path: Path) -> None:
+    """Both lines of the text look like records of two fields: 5 + 1 + 30 examples, not 37."""
+    text = 'Valid are "slider",\n"t1" and "t2".'
+    out = io.StringIO()
+    csv.writer(out).writerows([["a", "b"], *[["x", "k"]] * 5, [text, "k"], *[["y", "k"]] * 30])
+    frame, dropped, _ = of(out.getvalue(), tmp_path)
+    assert (frame.height, frame["a"][5], dropped) == (36, text, [])
+
+
+def test_a_header_over_two_lines(tmp_path: Path) -> None:
+    frame, dropped, _ = of('"text, ""raw"",\nas found",label\n' + "some plain words,a\n" * 20, tmp_path)
+    assert (frame.columns, frame.height, dropped) == (['text, "raw",\nas found', "label"], 20, [])
+
+
+def test_a_backslash_at_the_end_of_a_valid_file_escapes_nothing(tmp_path: Path) -> None:
+    frame, _, _ = of('text,label\n"C:\\",a\n"D:\\, or so","b\\"', tmp_path)
+    assert frame.rows() == [("C:\\", "a"), ("D:\\, or so", "b\\")]
+
+
+_PIECES = ['"', '""', '"x",', ",", ";", "\t", "|", "\n", "\r\n", "\n\n", " ", "\\", "a", "word", "é", "1"]
+_TEXTS = st.lists(st.sampled_from(_PIECES), max_size=10).map("".join)
+_TABLES = st.integers(2, 4).flatmap(lambda width: st.lists(st.tuples(*[_TEXTS] * width), min_size=1, max_size=25))
+
+
+@settings(max_examples=300, deadline=None)
+@given(
+    table=_TABLES,
+    separator=st.sampled_from(",;\t"),
+    quoting=st.sampled_from([csv.QUOTE_MINIMAL, csv.QUOTE_ALL]),
+    end=st.sampled_from(["\n", "\r\n"]),
+    torn=st.booleans(),
+    block_bytes=st.sampled_from([40, 300, BLOCK_BYTES]),
+)
+def test_a_valid_file_is_read_as_the_csv_module_reads_it(
+    table: list[tuple[str, ...]],
+    separator: str,
+    quoting: int,
+    end: str,
+    torn: bool,
+    block_bytes: int,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> None:
+    """The oracle is Python's strict csv reader; blank space round a value is not part of it.
+
+    `torn` files lack the last line end; small blocks put their ends into the middle of quoted fields.
+    """
+    out = io.StringIO(newline="")
+    writer = csv.writer(out, quoting=quoting, delimiter=separator, lineterminator=end)
+    names = ["id", "text", "label", "title"][: len(table[0])]
+    writer.writerows([names, *table])
+    text = out.getvalue().removesuffix(end) if torn else out.getvalue()
+    expected = list(csv.reader(io.StringIO(text, newline=""), delimiter=separator, strict=True))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("modelwright.data.sources.encoding.BLOCK_BYTES", block_bytes)
+        frame, dropped, _ = of(text, tmp_path_factory.mktemp("csv"))
+    assert (frame.columns, dropped) == (expected[0], [])
+    assert frame.rows() == [tuple(field.strip() or None for field in fields) for fields in expected[1:]]
+
+
 @pytest.mark.skipif(not SHARED.is_dir(), reason="the shared data is not here")
 @pytest.mark.parametrize(
     ("name", "count"),

@@ -1,16 +1,8 @@
-"""How many threads the classical models may use, and how these wait.
-
-Threads of OpenMP spin while they wait for each other. Where other processes want the same cores that is ruinous:
-LightGBM took 24 s for what it does in 1.5 s when its threads sleep instead (2 cores, load 8, measured); on an
-idle machine there is no difference. The runtime reads the variable when it is loaded, so this comes first.
-"""
+"""How many threads the classical models may use. How these wait for each other is set in the package's __init__."""
 
 from __future__ import annotations
 
 import os
-from typing import Any
-
-os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 
 def cores() -> int:

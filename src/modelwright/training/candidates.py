@@ -35,6 +35,8 @@ MAX_NEIGHBOURS = 20_000
 """Up to so many examples, and 50 columns, neighbours are a candidate."""
 MAX_SMOOTH = 10_000
 """Up to so many examples a smooth model is a candidate: beyond, trees have enough to follow any slope."""
+CLEARLY = 2.0
+"""Of several candidates one is a standard error ahead by luck alone."""
 STEPS = 50
 """Of the greedy choice of blend weights: each weight is a multiple of 1/50."""
 
@@ -147,14 +149,14 @@ def blend_weights(bench: Bench, candidates: Sequence[list[np.ndarray]]) -> np.nd
 def weights_by_metric(
     bench: Bench, candidates: Sequence[Candidate], weights: np.ndarray, *, metric: str, seed: int
 ) -> np.ndarray:
-    """The blend, or the one candidate that the metric puts above it by more than one standard error."""
+    """The blend, or the one candidate that the metric puts above it by more than CLEARLY standard errors."""
     schema, truth_H = bench.table.schema, bench.truth_H
     blend = as_predictions(schema, np.concatenate(mixed(bench, [each.answers for each in candidates], tuple(weights))))
     best, lead = weights, 0.0
     for place, candidate in enumerate(candidates):
         alone = as_predictions(schema, np.concatenate(candidate.answers))
         gain, error = paired_standard_error(metric, schema, truth_H, alone, blend, seed=seed)
-        if np.isfinite(error) and gain > error and gain > lead:
+        if np.isfinite(error) and gain > CLEARLY * error and gain > lead:
             best, lead = np.eye(len(candidates))[place], gain
     return best
 

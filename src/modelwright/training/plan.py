@@ -30,6 +30,8 @@ CLASSICAL = "trees, linear and their blend"
 MAX_TOKENS = 256
 """Longer texts are cut: on news and reviews the first 256 tokens hold nearly all that a classifier uses, and time
 grows faster than length. Chosen, not measured."""
+LEAST_EPOCHS = 0.2
+"""Training on less than this share of the examples is not worth its name. Chosen."""
 BUDGET_SHARE = 0.8
 """Of the budget, what the epochs may be planned to fill: forecasts are off by up to a tenth, and saving costs."""
 
@@ -192,8 +194,14 @@ def _schedule(
     affordable = (BUDGET_SHARE * budget_seconds - start_seconds) / per_epoch
     if asked.epochs != "auto":
         epochs, rule = float(asked.epochs), "problem.yaml"
+    elif affordable < LEAST_EPOCHS:
+        needed = math.ceil((LEAST_EPOCHS * per_epoch + start_seconds) / BUDGET_SHARE / 60) + 1
+        raise RefusedError(
+            f"an epoch takes about {per_epoch / 60:.1f} min here, and the budget leaves {budget_seconds / 60:.1f} min"
+            f" for training; set training.budget_minutes about {needed} min higher, or training.epochs"
+        )
     elif affordable < epochs:
-        epochs, rule = max(affordable, 1 / len(batches)), "what the budget allows"
+        epochs, rule = affordable, "what the budget allows"
     rate = 2e-3 if scratch else 5e-5
     rate_origin = "rule: 2e-3 from scratch, 5e-5 for a pre-trained encoder"
     if asked.learning_rate != "auto":

@@ -12,8 +12,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
 
-_STRAY_LINES = 20
-"""So many whole records in a row inside quotes mean that the quote was a stray one. Chosen."""
+from modelwright.data.sources.scan import STRAY_LINES
 
 _MULTILINE_LINES = 100_000  # a quoted field of more lines than this is taken for a stray quote; chosen
 _MULTILINE_BYTES = 32 << 20
@@ -125,7 +124,7 @@ def _joined(
         held.append(line)
         size += len(line)
         whole = whole and looks_whole(line, separator, width)
-        if (whole and len(held) > _STRAY_LINES) or len(held) > _MULTILINE_LINES or size > _MULTILINE_BYTES:
+        if (whole and len(held) > STRAY_LINES) or len(held) > _MULTILINE_LINES or size > _MULTILINE_BYTES:
             return alone, 1
         if not _LONE_QUOTE.search(line):  # doubled quotes close nothing
             continue

@@ -14,7 +14,7 @@ from itertools import chain
 
 import polars as pl
 
-from modelwright.data.sources.careful import records_in
+from modelwright.data.sources.careful import records_in, split
 from modelwright.data.sources.chunks import MAX_COLUMNS, Chunk, Dropped, Place
 from modelwright.data.sources.dialect import Dialect, dialect_of
 from modelwright.data.sources.encoding import encoding_of, refuse_binary, utf8_blocks
@@ -86,10 +86,7 @@ def _after_header(blocks: Iterator[bytes], reading: _Reading) -> Iterator[bytes]
         text = block.replace(b'\\"', b'""') if dialect.escaped else block
         if first:
             lines = text.decode("utf-8").split("\n")
-            skipped = dialect.preamble
-            if dialect.header:
-                record = next(records_in(lines[skipped:], dialect.separator, 0, final=True), None)
-                skipped += record.line - 1 + record.lines if record else 0
+            skipped = dialect.preamble + dialect.header_lines
             reading.line += skipped
             text = "\n".join(lines[skipped:]).encode("utf-8")
             first = False
@@ -133,11 +130,19 @@ def _fast(text: bytes, scan: Scan, reading: _Reading) -> tuple[Chunk, int]:
             quote_char='"' if b'"' in good else None,
         )
     except pl.exceptions.PolarsError:
-        return _careful(text, reading, final=True)
+        frame = _one_by_one(text, scan, reading.dialect)
     positions = scan.positions(reading.position)
     if frame.height != len(positions):
-        return _careful(text, reading, final=True)
+        frame = _one_by_one(text, scan, reading.dialect)
     return Chunk(_nulled(frame.with_columns(pl.Series(POSITION, positions))), dropped), scan.end
+
+
+def _one_by_one(text: bytes, scan: Scan, dialect: Dialect) -> pl.DataFrame:
+    """The good records of `text`, cut where the scan saw them end: for what Polars reads otherwise."""
+    bounds = zip(scan.starts_R[scan.good_R].tolist(), scan.ends_R[scan.good_R].tolist(), strict=True)
+    records = (text[start:end].decode("utf-8").removesuffix("\n").removesuffix("\r") for start, end in bounds)
+    fields = [split(record, dialect.separator, literal=True) for record in records]
+    return pl.DataFrame(fields, schema=_schema(dialect.names), orient="row")
 
 
 def _careful(text: bytes, reading: _Reading, *, final: bool) -> tuple[Chunk, int]:

@@ -6,8 +6,10 @@ import re
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import islice
 
-from modelwright.data.sources.careful import Record, records_in
+from modelwright.data.sources.careful import Record, records_in, split
+from modelwright.data.sources.scan import scanned
 from modelwright.data.sources.unite import unique_names
 
 SEPARATORS = (",", "\t", ";", "|")
@@ -36,6 +38,7 @@ class Dialect:
         names: The columns, unique.
         header: Whether the first record after `preamble` names the columns.
         preamble: Lines before the header that are no record.
+        header_lines: How many lines the header takes, blank ones above it included; 0 where there is none.
         escaped: Whether a quote within quotes is written \" instead of "".
         notes: What was assumed, in words.
     """
@@ -44,6 +47,7 @@ class Dialect:
     names: tuple[str, ...]
     header: bool
     preamble: int
+    header_lines: int
     escaped: bool
     notes: tuple[str, ...]
 
@@ -62,10 +66,16 @@ def dialect_of(text: str, suffix: str, *, whole: bool) -> Dialect:
     preamble, separator = 0, ""
     if re.fullmatch(r"sep=.\r?", lines[0]):  # what Excel writes to name the separator
         preamble, separator = 1, lines[0][4]
-    escaped = '\\"' in text and '""' not in text and re.search(r'\\"(?!\s*[,;\t|\r\n])', text) is not None
-    body = [line.replace('\\"', '""') for line in lines[preamble:]] if escaped else lines[preamble:]
-    separator = separator or _separator(body, suffix)
-    records = _records(body, separator)
+    body = lines[preamble:]
+    escaped = False
+    tried = (separator,) if separator else _by_suffix(suffix)
+    readings = _strict_readings("\n".join(body), tried, whole=whole)
+    if not readings:
+        escaped = _escaped(text)
+        body = [line.replace('\\"', '""') for line in body] if escaped else body
+        readings = {each: _records(body, each) for each in tried if _occurs(each, body)}
+    separator = separator or _separator(readings, tried)
+    records = readings[separator] if separator in readings else _records(body, separator)
     width = _width(records)
     skipped = _preamble(records, width)
     if skipped:
@@ -81,7 +91,40 @@ def dialect_of(text: str, suffix: str, *, whole: bool) -> Dialect:
     if not header:
         notes.append("there is no header: the columns were named column_1, column_2 and so on")
     notes += [f"column {old!r} stands twice: this one is called {new!r}" for old, new in _renamed(names, unique)]
-    return Dialect(separator, tuple(unique), header, preamble, escaped, tuple(notes))
+    header_lines = (0 if skipped else records[0].line - 1) + records[0].lines if header and records else 0
+    return Dialect(separator, tuple(unique), header, preamble, header_lines, escaped, tuple(notes))
+
+
+def _strict_readings(text: str, separators: Sequence[str], *, whole: bool) -> dict[str, list[Record]]:
+    """The first records by each separator by which `text` is CSV as RFC 4180 has it, of two fields or more."""
+    readings = {}
+    block = text.encode("utf-8") + (b"" if whole else b"\n")
+    for separator in separators:
+        scan = scanned(block, separator, None, final=whole)
+        if not scan.trusted or scan.wrong or not len(scan.starts_R):
+            continue
+        records = []
+        line = 1
+        end = 0
+        bounds = zip(scan.starts_R.tolist(), scan.ends_R.tolist(), strict=True)
+        for start, stop in islice(bounds, SAMPLE_EXAMPLES + 1):
+            line += block.count(b"\n", end, start)
+            record = block[start:stop].decode("utf-8")
+            fields = split(record.removesuffix("\n").removesuffix("\r"), separator, literal=True)
+            assert fields is not None
+            records.append(Record(fields, line, max(record.count("\n"), 1)))
+            line, end = line + record.count("\n"), stop
+        if len(records[0].fields) > 1:
+            readings[separator] = records
+    return readings
+
+
+def _escaped(text: str) -> bool:
+    return '\\"' in text and '""' not in text and re.search(r'\\"(?!\s*[,;\t|\r\n])', text) is not None
+
+
+def _occurs(separator: str, lines: list[str]) -> bool:
+    return any(separator in line for line in lines[: SAMPLE_EXAMPLES + 20])
 
 
 def _renamed(names: list[str], unique: list[str]) -> list[tuple[str, str]]:
@@ -97,13 +140,11 @@ def _records(lines: list[str], separator: str, width: int = 0) -> list[Record]:
     return found
 
 
-def _separator(lines: list[str], suffix: str) -> str:
+def _separator(readings: dict[str, list[Record]], order: Sequence[str]) -> str:
     """The separator by which most records have the same number of fields; the comma where there is none."""
     best, best_score = ",", 0.0
-    for place, separator in enumerate(_by_suffix(suffix)):
-        if not any(separator in line for line in lines[: SAMPLE_EXAMPLES + 20]):
-            continue
-        records = _records(lines, separator)
+    for separator, records in readings.items():
+        place = order.index(separator)
         counts = Counter(len(record.fields) for record in records)
         total = counts.total()
         counts.pop(1, None)

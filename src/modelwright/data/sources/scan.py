@@ -10,6 +10,9 @@ from dataclasses import dataclass, field
 import numpy as np
 import numpy.typing as npt
 
+STRAY_LINES = 20
+"""So many whole records in a row inside quotes mean that the quote was a stray one. Chosen."""
+
 _QUOTE, _NEWLINE, _RETURN, _SPACE, _TAB, _NUL = 34, 10, 13, 32, 9, 0
 _Ints = npt.NDArray[np.int64]
 _Bytes = npt.NDArray[np.uint8]
@@ -52,11 +55,11 @@ class Scan:
         return np.flatnonzero(self.good_R).astype(np.int64) + first
 
 
-def scanned(text: bytes, separator: str, width: int, *, final: bool) -> Scan:
+def scanned(text: bytes, separator: str, width: int | None, *, final: bool) -> Scan:
     """The scan of `text`, which begins with a record.
 
     Args:
-        width: How many fields a record has.
+        width: How many fields a record has; None for as many as the first one has.
         final: Whether the text ends here, so that a last line without end is a record.
     """
     if final and not text.endswith(b"\n"):
@@ -82,12 +85,17 @@ def scanned(text: bytes, separator: str, width: int, *, final: bool) -> Scan:
     starts_R = np.concatenate([[0], ends_R[:-1]])
     separators_R = _counts(at_M[(kind_M == sep) & ~inside_M], ends_R)
     lines_at = at_M[newline_M]
-    if quoted and _swallowed(bytes_, at_M[kind_M == sep], ends_R, lines_at, width):
-        return Scan(trusted=False)
     length_R = ends_R - starts_R - 1
     length_R -= (length_R > 0) & (bytes_[np.maximum(ends_R - 2, 0)] == _RETURN)
     blank_R = length_R == 0
-    return _judged(text, bytes_, starts_R, ends_R, blank_R, separators_R, lines_at, width)
+    if width is None:
+        width = int(separators_R[np.argmin(blank_R)]) + 1
+    scan = _judged(text, bytes_, starts_R, ends_R, blank_R, separators_R, lines_at, width)
+    # A block without fault is what it says, however odd; only a fault makes a short quoted field doubtful.
+    longest = 1 if scan.wrong else STRAY_LINES
+    if quoted and _swallowed(bytes_, at_M[kind_M == sep], ends_R, lines_at, width, longest):
+        return Scan(trusted=False)
+    return scan
 
 
 def _counts(places: _Ints, ends: _Ints) -> _Ints:
@@ -106,8 +114,8 @@ def _quotes_pair(bytes_: _Bytes, at_M: _Ints, quote_M: _Flags, inside_M: _Flags,
     return bool(opens.all() and closes.all())
 
 
-def _swallowed(bytes_: _Bytes, separators_at: _Ints, ends_R: _Ints, lines_at: _Ints, width: int) -> bool:
-    """Whether a record of several lines is made of lines each of which looks like a record without its quotes."""
+def _swallowed(bytes_: _Bytes, separators_at: _Ints, ends_R: _Ints, lines_at: _Ints, width: int, longest: int) -> bool:
+    """Whether a record of more than `longest` lines is made of lines that all look like records without its quotes."""
     if width < 2 or len(lines_at) == len(ends_R):
         return False
     # Prose has a space behind its commas, records have none (as careful.looks_whole).
@@ -115,7 +123,7 @@ def _swallowed(bytes_: _Bytes, separators_at: _Ints, ends_R: _Ints, lines_at: _I
     fits_L = (_counts(separators_at, lines_at + 1) == width - 1) & (_counts(spaced, lines_at + 1) == 0)
     lines_R = _counts(lines_at, ends_R)
     fitting_R = _counts(lines_at[fits_L], ends_R)
-    return bool(((lines_R > 1) & (fitting_R == lines_R)).any())
+    return bool(((lines_R > longest) & (fitting_R == lines_R)).any())
 
 
 def _judged(

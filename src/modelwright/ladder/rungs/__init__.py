@@ -1,6 +1,6 @@
 """The ladder, from the cheapest to the dearest. To add a rung: a module with a `RUNG`, and its line here.
 
-A line enters the contract suite (tests/ladder/test_rungs.py) by being listed.
+A line enters the contract suite (tests/contracts/test_rungs.py) by being listed.
 """
 
 from __future__ import annotations
