@@ -216,11 +216,6 @@ def test_a_header_over_two_lines(tmp_path: Path) -> None:
     assert (frame.columns, frame.height, dropped) == (['text, "raw",\nas found', "label"], 20, [])
 
 
-def test_a_backslash_at_the_end_of_a_valid_file_escapes_nothing(tmp_path: Path) -> None:
-    frame, _, _ = of('text,label\n"C:\\",a\n"D:\\, or so","b\\"', tmp_path)
-    assert frame.rows() == [("C:\\", "a"), ("D:\\, or so", "b\\")]
-
-
 _PIECES = ['"', '""', '"x",', ",", ";", "\t", "|", "\n", "\r\n", "\n\n", " ", "\\", "a", "word", "é", "1"]
 _TEXTS = st.lists(st.sampled_from(_PIECES), max_size=10).map("".join)
 _TABLES = st.integers(2, 4).flatmap(lambda width: st.lists(st.tuples(*[_TEXTS] * width), min_size=1, max_size=25))

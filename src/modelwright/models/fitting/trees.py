@@ -142,8 +142,9 @@ def allowed_rounds(table: Table, seconds: float, *, fits: float = 1.0) -> int:
 
 
 def held_out(fold_N: np.ndarray, folds: int) -> Pairs:
-    """The first `folds` pairs of (kept, held) places."""
-    return [(np.flatnonzero(fold_N != fold), np.flatnonzero(fold_N == fold)) for fold in range(folds)]
+    """The first `folds` pairs of (kept, held) places, without those where either is empty."""
+    pairs = [(np.flatnonzero(fold_N != fold), np.flatnonzero(fold_N == fold)) for fold in range(folds)]
+    return [(kept, held) for kept, held in pairs if len(kept) and len(held)]
 
 
 def halves_of(table: Table, settings: Settings, pairs: Pairs) -> Halves:
