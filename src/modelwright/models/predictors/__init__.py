@@ -101,7 +101,12 @@ def load_predictor(folder: Path) -> Predictor:
         schema = schema_from(about["schema"])
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise IntegrityError(f"{folder} holds no predictor: {error}") from error
-    loaded: Predictor = PREDICTORS[about["kind"]].load(folder, schema)
+    kind = PREDICTORS[about["kind"]]
+    try:
+        loaded: Predictor = kind.load(folder, schema)
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        found = f"{type(error).__name__}: {error}"
+        raise IntegrityError(f"{folder} was not saved by this version, or is damaged: {found}") from error
     return loaded
 
 

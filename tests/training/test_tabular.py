@@ -1,0 +1,172 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+import pytest
+
+from modelwright.data.parts import targets_N
+from modelwright.models.fitting.folds import folds_N
+from modelwright.models.fitting.trees import held_out, read_table
+from modelwright.models.predictors import load_predictor
+from modelwright.models.predictors.out_of_sample import load_out_of_sample
+from modelwright.records import POSITION, Column, Dataset, Estimate, Interval, Plan, Progress, Schema, Seal, Setting
+from modelwright.training import search as room
+from modelwright.training.candidates import blend_weights
+from modelwright.training.search import JOURNAL, Bench, Trial, best_of, search
+from modelwright.training.tabular import TabularFit, fit_tabular, train_tabular
+
+COLUMNS = (Column("size", "number"), Column("other", "number"), Column("colour", "category"))
+CLASSES = Schema("classification", "table", COLUMNS, "big", ("no", "yes"), "yes")
+VALUES = Schema("regression", "table", COLUMNS, "value")
+
+
+def table(count: int = 240, *, steps: bool = False) -> pl.DataFrame:
+    generator = np.random.default_rng(0)
+    size, other = generator.normal(size=count), generator.normal(size=count)
+    colour = generator.choice(["red", "green", "blue"], size=count)
+    value = 3 * size + 4 * (colour == "red") + 0.5 * generator.normal(size=count)
+    if steps:
+        value = 5.0 * ((size > 0) ^ (other > 0)) + 0.3 * generator.normal(size=count)
+    columns = {
+        "size": size,
+        "other": other,
+        "colour": colour,
+        "value": value,
+        "big": np.where(value > 1.5, "yes", "no"),
+    }
+    return pl.DataFrame(columns).with_row_index(POSITION).with_columns(pl.col(POSITION).cast(pl.Int64))
+
+
+def fitted(schema: Schema, examples: pl.DataFrame, folder: Path, **options: Any) -> TabularFit:
+    cut = len(examples) * 3 // 4
+    metric = "accuracy" if schema.task == "classification" else "r2"
+    settings = {"metric": metric, "seed": 0, "budget_seconds": 1.5, "folder": folder}
+    return fit_tabular(schema, examples[:cut], examples[cut:], **{**settings, **options})
+
+
+@pytest.fixture
+def bench() -> Bench:
+    examples = table()
+    found = read_table(CLASSES, examples, seed=0)
+    return Bench(found, held_out(folds_N(found.targets_N, 3, seed=0, stratified=True), 3), 0, 1.0)
+
+
+def without_seconds(trials: list[Trial]) -> list[tuple[Any, ...]]:
+    return [(trial.number, trial.tried, trial.rounds, trial.loss) for trial in trials]
+
+
+def test_a_search_starts_with_the_defaults_and_keeps_the_best(
+    bench: Bench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(room, "MOST_TRIALS", 12)
+    trials = search(bench, folder=tmp_path, deadline=float("inf"))
+    assert len(trials) == 12 and trials[0].tried == {}
+    assert best_of(trials).loss == min(trial.loss for trial in trials) <= trials[0].loss
+    again = bench.answers(best_of(trials).tried)
+    assert bench.loss(again[1]) == best_of(trials).loss, "a trial can be made again"
+
+
+def test_a_killed_search_goes_on_as_if_it_had_not_been(
+    bench: Bench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(room, "MOST_TRIALS", 11)
+    (tmp_path / "a").mkdir()
+    (tmp_path / "b").mkdir()
+    whole = search(bench, folder=tmp_path / "a", deadline=float("inf"))
+    lines = (tmp_path / "a" / JOURNAL).read_text(encoding="utf-8").splitlines(keepends=True)
+    (tmp_path / "b" / JOURNAL).write_text("".join(lines[:9]) + lines[9][:20], encoding="utf-8")
+    resumed = search(bench, folder=tmp_path / "b", deadline=float("inf"))
+    assert without_seconds(resumed) == without_seconds(whole)
+    written = [json.loads(line) for line in (tmp_path / "b" / JOURNAL).read_text(encoding="utf-8").splitlines()]
+    assert [line["number"] for line in written] == list(range(11))
+
+
+def test_a_search_without_time_tries_the_defaults(bench: Bench, tmp_path: Path) -> None:
+    assert [trial.tried for trial in search(bench, folder=tmp_path, deadline=0.0)] == [{}]
+
+
+def test_blend_weights_are_those_that_lose_least(bench: Bench) -> None:
+    """Of one that is right by .8 everywhere, one that is right by .6 and one that is wrong by .8, the first alone
+    loses least; of two that are right by .9 on one half each and .5 on the other, equal shares do.
+    """
+    truth_H = bench.truth_H
+
+    def sure(share_H: np.ndarray) -> list[np.ndarray]:
+        table_HC = np.column_stack([1 - share_H, share_H])
+        return [np.where(truth_H[:, None] == 1, table_HC, table_HC[:, ::-1])]
+
+    count = len(truth_H)
+    flat = [sure(np.full(count, share)) for share in (0.8, 0.6, 0.2)]
+    assert blend_weights(bench, flat).tolist() == [1, 0, 0]
+    half = np.arange(count) < count // 2
+    halves = [sure(np.where(half, 0.9, 0.5)), sure(np.where(half, 0.5, 0.9))]
+    np.testing.assert_allclose(blend_weights(bench, halves), [0.5, 0.5], atol=0.03)
+
+
+def test_a_straight_line_is_left_to_the_linear_model(tmp_path: Path) -> None:
+    """The noise is .25 of a variance of about 12.8: the best possible loss is .25."""
+    found = fitted(VALUES, table(), tmp_path)
+    assert found.weights.get("linear", 0) + found.weights.get("smooth", 0) > 0.5
+    assert found.losses["chosen"] < 0.4
+    assert found.losses["chosen"] <= min(found.losses.values()) + 1e-9
+
+
+def test_steps_are_left_to_the_trees(tmp_path: Path) -> None:
+    """Value 5 where exactly one of two numbers is positive: no straight line says anything about it."""
+    found = fitted(VALUES, table(480, steps=True), tmp_path)
+    trees = sum(weight for name, weight in found.weights.items() if name.startswith("trees"))
+    assert trees > 0.7
+    assert found.losses["linear"] > 4 and found.losses["chosen"] < 1.5
+    assert found.history and found.history[-1].train_loss < found.history[0].train_loss
+
+
+def test_train_is_answered_out_of_fold(tmp_path: Path) -> None:
+    examples = table()
+    found = fitted(CLASSES, examples, tmp_path)
+    assert found.out_of_fold is not None and len(found.out_of_fold) == 180
+    right = found.out_of_fold.indices_N == targets_N(CLASSES, examples[:180])
+    assert 0.8 < right.mean() < 1
+    assert sum(found.weights.values()) == pytest.approx(1)
+
+
+def test_validation_is_only_looked_at_where_train_cannot_be_folded(tmp_path: Path) -> None:
+    examples = table()
+    scrambled = examples.with_columns(
+        pl.when(pl.col(POSITION) < 180).then(pl.col("value")).otherwise(-pl.col("value")).alias("value")
+    )
+    first, second = (fitted(VALUES, each, tmp_path / str(place)) for place, each in enumerate([examples, scrambled]))
+    assert first.losses["linear"] == second.losses["linear"]
+    assert first.trials[0].loss == second.trials[0].loss
+    held = fitted(VALUES, examples, tmp_path / "held", foldable=False)
+    assert held.out_of_fold is None and held.trials[0].loss != first.trials[0].loss
+
+
+def test_a_run_is_recorded_and_can_be_loaded(tmp_path: Path) -> None:
+    examples, path = table(), tmp_path / "data"
+    path.mkdir()
+    examples[:180].write_parquet(path / "train.parquet")
+    examples[180:].write_parquet(path / "validation.parquet")
+    parts = {"train": 180, "validation": 60, "test": 0}
+    split = "75/25, stratified by big, seed 0"
+    dataset = Dataset("d", str(path), CLASSES, parts, CLASSES.classes, {}, (), Seal(0, 0, 20), "", "", split, 0.0)
+    estimate = Estimate(Interval(2.0, 1.0, 3.0), Interval(1e8, 5e7, 2e8), Interval(0.0, 0.0, 0.0))
+    plan = Plan("p", "d", "tuned trees", "classical", {"seed": Setting(0, "problem.yaml")}, estimate, ())
+    told: list[Progress] = []
+    run = train_tabular(
+        dataset, plan, metric="accuracy", folder=tmp_path / "run", budget_seconds=1.5, progress=told.append
+    )
+    assert run.plan_id == "p" and run.id and run.steps >= 1 and run.validation["accuracy"].value > 0.8
+    assert told and all(each.step == "train" and each.done <= each.total for each in told)
+    predictor = load_predictor(tmp_path / "run" / "predictor")
+    positions_N, answers = load_out_of_sample(tmp_path / "run" / "predictor")
+    assert sorted(positions_N) == list(range(240))
+    found = predictor.predict(examples[180:]).probabilities_NC
+    np.testing.assert_array_equal(answers.probabilities_NC[:60], found)
+    points = json.loads((tmp_path / "run" / "history.json").read_text(encoding="utf-8"))
+    assert all({"epoch", "step", "train_loss", "validation_loss"} <= set(point) for point in points)
+    about = json.loads((tmp_path / "run" / "blend.json").read_text(encoding="utf-8"))
+    assert sum(about["weights"].values()) == pytest.approx(1)
