@@ -423,7 +423,7 @@ def test_what_breaks_the_latency_limit_is_out(project: Project, stand: Stand, mo
 
 
 def test_the_default_budget_is_twelve_minutes_and_says_so() -> None:
-    """720 s: the ladder a quarter, at most 180; 75 of them are kept; 100 spent leave 545."""
+    """720 s: the ladder two fifths, at most 180; a tenth, 72, is kept; 100 spent leave 548."""
     stated, _ = parse({"name": "p", "output": "y", "data": {"source": "a"}})
     budget = resolve(stated, gpu=False)
     assert (budget.seconds, budget.ladder_seconds) == (720, 180)
@@ -432,10 +432,10 @@ def test_the_default_budget_is_twelve_minutes_and_says_so() -> None:
 
 
 def test_a_stated_budget_is_shared_out() -> None:
-    """2 min = 120 s: 30 for the ladder, 12 kept; where 119 are spent training still gets a quarter."""
+    """2 min = 120 s: 48 for the ladder, 12 kept; where 119 are spent training still gets a quarter."""
     stated, _ = parse({"name": "p", "output": "y", "data": {"source": "a"}, "training": {"budget_minutes": 2}})
     budget = resolve(stated, gpu=True)
-    assert (budget.ladder_seconds, budget.training_seconds(8), budget.training_seconds(119)) == (30, 100, 30)
+    assert (budget.ladder_seconds, budget.training_seconds(8), budget.training_seconds(119)) == (48, 100, 30)
 
 
 def test_records_are_stored_with_paths_that_can_move(project: Project) -> None:

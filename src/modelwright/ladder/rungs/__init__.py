@@ -14,8 +14,8 @@ RUNGS = Table(
         "rule": "modelwright.ladder.rungs.rule:RUNG",
         "linear": "modelwright.ladder.rungs.linear:RUNG",
         "neighbours": "modelwright.ladder.rungs.neighbours:RUNG",
-        "trees": "modelwright.ladder.rungs.trees:RUNG",
         "head": "modelwright.ladder.rungs.head:RUNG",
+        "trees": "modelwright.ladder.rungs.trees:RUNG",
     },
 )
 """name -> Rung, in the order of what an answer costs and of how much there is to understand."""
