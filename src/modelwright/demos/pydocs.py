@@ -69,7 +69,7 @@ def write(folder: Path) -> None:
         "metric": "macro_f1",
         "data.source": "docstrings.csv",
         "data.split.group": "file",
-        "training.budget_minutes": 2.0,
+        "training.budget_minutes": 2.4,
     }
     (folder / FILE).write_text(write_problem(values), encoding="utf-8")
 
