@@ -41,6 +41,8 @@ MOST_TRIALS = 200
 STALE_TRIALS = 40
 """The search ends when so many trials in a row have gained less than GAIN of the loss. Chosen."""
 GAIN = 1e-4
+WHOLE = {"feature_fraction": 1.0, "bagging_fraction": 1.0, "num_leaves": 31, "learning_rate": 0.1}
+"""Tried second: every column and example at each step, which suits tables without noise."""
 SEARCH_RATE = 0.1
 """The learning rate of trials: a smaller one gains the same for all settings and is taken at the end."""
 TRIAL_SHARE = 0.2
@@ -200,10 +202,11 @@ def _propose(bench: Bench, trials: Sequence[Trial]) -> dict[str, Any]:
     """What the next trial tries: the defaults first, then draws, then what the estimator expects most of."""
     import optuna
 
-    if not trials:
-        return {}
-    if len(trials) == 1 and bench.logged is not None:
-        return {"target": "logarithm"}
+    first: list[dict[str, Any]] = [{}, WHOLE]
+    if bench.logged is not None:
+        first.append({"target": "logarithm"})
+    if len(trials) < len(first):
+        return first[len(trials)]
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     space = _space(bench)
     sampler = optuna.samplers.TPESampler(

@@ -92,6 +92,7 @@ def default_settings(table: Table, *, seed: int) -> Settings:
         "bagging_fraction": 0.8,
         "bagging_freq": 1,
         "cat_smooth": 10.0,
+        "min_data_per_group": max(5, min(100, count // 50)),
         "lambda_l2": 1.0,
         **fixed_settings(seed),
     }
