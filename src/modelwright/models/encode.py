@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import shutil
 from collections.abc import Callable
+from dataclasses import fields
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,13 +13,23 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from modelwright.models.catalogue import catalogue, on_this_machine
+from modelwright.models.precision import best_precision, device
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
+    from modelwright.models.image import Pixels
     from modelwright.models.networks import Network
+    from modelwright.models.text import Tokens
 
 ENCODER = "all-MiniLM-L6-v2"
 MAX_TOKENS = 256
 """Longer texts are cut for embedding: the model's card gives 256 word pieces as its limit."""
+BATCH, BATCH_TOKENS = 256, {"cpu": 4096, "cuda": 65_536}
+"""Examples, and padded tokens, that are read at once at most. Chosen for caches and for full use of a GPU."""
+REMEMBERED_FROM, REMEMBERED_BYTES = 64, 2**28
+"""Readings of fewer examples are not remembered, nor more than 256 MB of features together."""
+_READ: dict[str, Tensor] = {}
 
 
 def find_encoder() -> Path | None:
@@ -30,41 +42,91 @@ def _loaded(folder: Path) -> tuple[Network, Any]:
     from modelwright.models.networks import pretrained
     from modelwright.models.text import tokenizer_from
 
-    return pretrained(folder, outputs=1).eval(), tokenizer_from(folder)
+    return pretrained(folder, outputs=1).eval().to(device()), tokenizer_from(folder)
 
 
-def embed(
-    folder: Path, texts: list[str], *, batch_tokens: int = 4096, tick: Callable[[int], None] = lambda done: None
-) -> np.ndarray:
+def embed(folder: Path, texts: list[str]) -> np.ndarray:
     """The embeddings of `texts`: float32 (N, D), mean over tokens, unit length, in their order.
 
     Args:
         folder: A pre-trained encoder in transformers layout.
         texts: N texts; an empty one is embedded as its special tokens alone.
-        batch_tokens: Padded tokens per batch; texts are taken by length, so that little is padding.
-        tick: Told how many texts are done, now and then.
     """
     import torch
 
-    from modelwright.models.precision import best_precision
-    from modelwright.models.text import Tokens, tokenize
+    from modelwright.models.text import tokenize
 
     network, tokenizer = _loaded(folder)
-    tokens: Tokens = tokenize(tokenizer, texts, max_length=MAX_TOKENS)
-    order = np.argsort(tokens.lengths_N, kind="stable")
-    width = network.head.in_features
-    found_ND = np.zeros((len(texts), width), dtype=np.float32)
-    precision = best_precision() if len(texts) > 64 else "fp32"  # single answers must not depend on the batch
+    tokens = tokenize(tokenizer, texts, max_length=MAX_TOKENS)
+    precision = best_precision() if len(texts) >= REMEMBERED_FROM else "fp32"  # one answer does not depend on others
+    features_ND = frozen_features(network, tokens, precision=precision)
+    found_ND: np.ndarray = torch.nn.functional.normalize(features_ND, dim=1).numpy()
+    return found_ND
+
+
+def frozen_features(
+    network: Network, inputs: Tokens | Pixels, *, precision: str, tick: Callable[[int], None] = lambda done: None
+) -> Tensor:
+    """The encoder's pooled features of every example, float32 (N, D), on the processor.
+
+    What was read last is remembered, by the content of the weights and of the inputs: neighbours, a head on the
+    frozen encoder and the start of fine-tuning all ask for the same.
+
+    Args:
+        network: Its head is not used.
+        inputs: N examples; batches are taken by length, so that little is padding.
+        precision: `bf16` reads in bfloat16, any other in float32.
+        tick: Told how many examples are done, now and then.
+    """
+    import torch
+
+    key = _content(network, inputs, precision) if len(inputs) >= REMEMBERED_FROM else None
+    if key is not None and key in _READ:
+        return _READ[key].clone()
+    network.eval()
+    place = network.head.weight.device
+    most = BATCH_TOKENS[place.type]
+    order, lengths_N = np.argsort(inputs.lengths_N, kind="stable"), inputs.lengths_N
+    found_ND = torch.zeros(len(order), network.head.in_features)
     start = 0
-    with torch.inference_mode(), torch.autocast("cpu", torch.bfloat16, enabled=precision == "bf16"):
+    with torch.inference_mode(), torch.autocast(place.type, torch.bfloat16, enabled=precision == "bf16"):
         while start < len(order):
-            longest = int(tokens.lengths_N[order[min(start + 256, len(order)) - 1]])
-            chosen = order[start : start + max(1, min(256, batch_tokens // max(1, longest)))]
-            features_ND = network.features(tokens.batch(chosen))
-            found_ND[chosen] = torch.nn.functional.normalize(features_ND, dim=1).numpy()
+            longest = int(lengths_N[order[min(start + BATCH, len(order)) - 1]])
+            chosen = order[start : start + max(1, min(BATCH, most // max(1, longest)))]
+            batch = {name: each.to(place) for name, each in inputs.batch(chosen).items()}
+            found_ND[torch.from_numpy(chosen)] = network.features(batch).cpu()
             start += len(chosen)
             tick(start)
+    found_ND = found_ND.clone()  # a tensor made in inference mode cannot take part in a fit
+    if key is not None:
+        _READ[key] = found_ND
+        while len(_READ) > 1 and sum(each.nbytes for each in _READ.values()) > REMEMBERED_BYTES:
+            _READ.pop(next(iter(_READ)))
+        return found_ND.clone()
     return found_ND
+
+
+def has_read(count: int) -> bool:
+    """Whether so many examples were read lately: then reading them again costs nothing. For estimates only."""
+    return any(len(each) == count for each in _READ.values())
+
+
+def is_remembered(network: Network, inputs: Tokens | Pixels, *, precision: str) -> bool:
+    """Whether `frozen_features` of just these inputs would cost nothing."""
+    return _content(network, inputs, precision) in _READ
+
+
+def _content(network: Network, inputs: Tokens | Pixels, precision: str) -> str:
+    """A digest of everything that the features depend on."""
+    import torch
+
+    found = hashlib.blake2b(precision.encode(), digest_size=16)
+    for name, weight in network.encoder.state_dict().items():
+        found.update(name.encode())
+        found.update(weight.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().tobytes())
+    for field in fields(inputs):
+        found.update(np.ascontiguousarray(getattr(inputs, field.name)).tobytes())
+    return found.hexdigest()
 
 
 def copy_encoder(folder: Path, to: Path) -> None:

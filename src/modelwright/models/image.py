@@ -26,8 +26,9 @@ class Pixels:
 
     @property
     def lengths_N(self) -> np.ndarray:
-        """One for each image: all are the same size."""
-        return np.ones(len(self.values_NCHW), dtype=np.int64)
+        """How many patches of 16 x 16 pixels each image has: all are the same size."""
+        side = self.values_NCHW.shape[-1]
+        return np.full(len(self.values_NCHW), max(1, side * side // 256), dtype=np.int64)
 
     def __len__(self) -> int:
         return len(self.values_NCHW)

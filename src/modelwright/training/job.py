@@ -29,6 +29,11 @@ if TYPE_CHECKING:
     from modelwright.models.text import Tokens
 
 
+LEAST_WATCHED, MOST_WATCHED = 200, 1000
+"""Training examples that are answered at each validation, to see over- from underfitting: as many as there are
+validation examples, within these bounds."""
+
+
 @dataclass(frozen=True, slots=True)
 class Inputs:
     """One part as the network takes it, with its targets (N,) on the objective's scale."""
@@ -59,6 +64,13 @@ class Job:
     def device(self) -> torch.device:
         """Where it lies."""
         return self.network.head.weight.device
+
+    @property
+    def watched(self) -> Inputs:
+        """The training examples that are answered at each validation, spread over all of them."""
+        count = min(len(self.train), MOST_WATCHED, max(LEAST_WATCHED, len(self.validation)))
+        chosen = np.linspace(0, len(self.train) - 1, count).astype(int)
+        return Inputs(self.train.features.take(chosen), self.train.targets_N[chosen])
 
     def order(self, epoch: int) -> list[np.ndarray]:
         """The batches of `epoch`: a pure function of the seed and the epoch."""

@@ -10,6 +10,7 @@ from typing import Any
 from modelwright.data.parts import read_part
 from modelwright.errors import RefusedError
 from modelwright.models.catalogue import Entry, catalogue, locate, on_this_machine
+from modelwright.models.encode import is_remembered
 from modelwright.models.precision import best_precision, device
 from modelwright.problem import Problem
 from modelwright.records import (
@@ -32,6 +33,8 @@ MAX_TOKENS = 256
 grows faster than length. Chosen, not measured."""
 LEAST_EPOCHS = 0.2
 """Training on less than this share of the examples is not worth its name. Chosen."""
+OFTEN_BELOW = 2
+"""With fewer epochs than that, validation comes twice an epoch. Chosen."""
 BUDGET_SHARE = 0.8
 """Of the budget, what the epochs may be planned to fill: forecasts are off by up to a tenth, and saving costs."""
 
@@ -83,9 +86,13 @@ def plan(
         else Setting(precision, "problem.yaml")
     )
     measured = probe(job, precision=origins["precision"].value)
-    origins |= _schedule(job, measured, problem, scratch=isinstance(base, str), budget_seconds=budget_seconds)
+    scratch = isinstance(base, str)
+    reading = 0.0 if scratch else _reading_seconds(job, measured, precision=origins["precision"].value)
+    origins |= _schedule(
+        job, measured, problem, scratch=scratch, reading_seconds=reading, budget_seconds=budget_seconds
+    )
     origins["metric"] = Setting(metric, "problem")
-    estimate = _estimate(job, measured, origins)
+    estimate = _estimate(job, measured, origins, reading_seconds=reading)
     record = Plan("", dataset.id, chosen.model, chosen.method, origins, estimate, tuple(candidates))
     identified: Plan = identify(record)
     return identified
@@ -179,23 +186,26 @@ def _image_size(schema: Schema, train: Any, base: Path | str) -> Setting:
 
 
 def _schedule(
-    job: Job, measured: Probe, problem: Problem, *, scratch: bool, budget_seconds: float
+    job: Job, measured: Probe, problem: Problem, *, scratch: bool, reading_seconds: float, budget_seconds: float
 ) -> dict[str, Setting]:
     """Learning rates, epochs and steps; the epochs fit the budget unless the user named them."""
     asked, count = problem.training, len(job.train)
     batches = job.order(0)
     per_epoch = measured.epoch_seconds(batches, job.train.features.lengths_N)
-    per_epoch += measured.forward_seconds_per_example * (len(job.validation) + min(1000, count))
+    validation = measured.forward_seconds_per_example * (len(job.validation) + len(job.watched))
     if scratch:
         epochs, rule = min(60.0, max(10.0, 60_000 / count)), "rule: 60,000 images seen, 10 to 60 epochs"
     else:
         epochs, rule = min(10.0, max(3.0, 12_000 / count)), "rule: 12,000 texts seen, 3 to 10 epochs"
-    start_seconds = 0.0 if scratch else 1.2 * measured.forward_seconds_per_example * count
-    affordable = (BUDGET_SHARE * budget_seconds - start_seconds) / per_epoch
+    start_seconds = validation + reading_seconds
+    left = BUDGET_SHARE * budget_seconds - start_seconds
+    affordable = left / (per_epoch + validation)
+    if affordable < OFTEN_BELOW:
+        affordable = left / (per_epoch + 2 * validation)
     if asked.epochs != "auto":
         epochs, rule = float(asked.epochs), "problem.yaml"
     elif affordable < LEAST_EPOCHS:
-        needed = math.ceil((LEAST_EPOCHS * per_epoch + start_seconds) / BUDGET_SHARE / 60) + 1
+        needed = math.ceil((LEAST_EPOCHS * (per_epoch + 2 * validation) + start_seconds) / BUDGET_SHARE / 60) + 1
         raise RefusedError(
             f"an epoch takes about {per_epoch / 60:.1f} min here, and the budget leaves {budget_seconds / 60:.1f} min"
             f" for training; set training.budget_minutes about {needed} min higher, or training.epochs"
@@ -207,7 +217,7 @@ def _schedule(
     if asked.learning_rate != "auto":
         rate, rate_origin = float(asked.learning_rate), "problem.yaml"
     steps = max(1, math.ceil(epochs * len(batches)))
-    every = len(batches) if epochs >= 2 else max(1, len(batches) // 2)
+    every = len(batches) if epochs >= OFTEN_BELOW else max(1, len(batches) // 2)
     return {
         "epochs": Setting(round(epochs, 3), rule),
         "steps": Setting(steps, "epochs x batches"),
@@ -223,17 +233,22 @@ def _schedule(
     }
 
 
-def _estimate(job: Job, measured: Probe, settings: dict[str, Setting]) -> Estimate:
+def _reading_seconds(job: Job, measured: Probe, *, precision: str) -> float:
+    """How long reading the training examples with the frozen encoder takes: nothing where a rung just did."""
+    if is_remembered(job.network, job.train.features, precision=precision):
+        return 0.0
+    return 1.2 * measured.forward_seconds_per_example * len(job.train)
+
+
+def _estimate(job: Job, measured: Probe, settings: dict[str, Setting], *, reading_seconds: float) -> Estimate:
     """Seconds and peak memory of the run, with ranges as wide as such forecasts were off when tried."""
     batches = job.order(0)
     lengths_N = job.train.features.lengths_N
     epochs = settings["steps"].value / len(batches)
     seconds = epochs * measured.epoch_seconds(batches, lengths_N)
     validations = 1 + math.ceil(settings["steps"].value / settings["validate_every"].value)
-    answered = validations * (len(job.validation) + min(1000, len(job.train)))
-    if settings["head"].value != "random":
-        answered += len(job.train)
-    seconds += answered * measured.forward_seconds_per_example + 4
+    answered = validations * (len(job.validation) + len(job.watched))
+    seconds += answered * measured.forward_seconds_per_example + reading_seconds + 4
     memory = float(measured.peak_memory_bytes)
     return Estimate(
         seconds=Interval(seconds, 0.8 * seconds, 1.3 * seconds),

@@ -21,7 +21,8 @@ from modelwright.evaluation.diagnose import HistoryPoint
 from modelwright.evaluation.intervals import all_intervals
 from modelwright.evaluation.metrics import METRICS, score
 from modelwright.models.catalogue import locate
-from modelwright.models.fitting.head import frozen_features, set_head
+from modelwright.models.encode import frozen_features
+from modelwright.models.fitting.head import set_head
 from modelwright.models.predictors import Predictions, save_predictor
 from modelwright.models.predictors.out_of_sample import save_out_of_sample
 from modelwright.models.predictors.transformer import outputs_NK
@@ -38,8 +39,6 @@ if TYPE_CHECKING:
 
 CHECKPOINT_SECONDS = 60.0
 """Between two checkpoints at least: what a kill may cost. Chosen; writing one takes about a second."""
-TRAIN_SAMPLE = 1000
-"""Training examples that are answered at each validation, to see over- from underfitting."""
 
 Status = Literal["completed", "stopped_early", "budget"]
 
@@ -199,10 +198,8 @@ def _save(
 
 
 def _validate(job: Job, course: Course, step: Step, metric: str) -> None:
-    """Answer the validation part and some of the training part; note whether this is the best so far."""
-    chosen = np.linspace(0, len(job.train) - 1, min(TRAIN_SAMPLE, len(job.train))).astype(int)
-    some = Inputs(job.train.features.take(chosen), job.train.targets_N[chosen])
-    train_loss, train_score = _judge(job, some, metric)
+    """Answer the validation part and as much of the training part; note whether this is the best so far."""
+    train_loss, train_score = _judge(job, job.watched, metric)
     validation_loss, validation_score = _judge(job, job.validation, metric)
     epoch = step.number / len(job.order(0))
     point = HistoryPoint(

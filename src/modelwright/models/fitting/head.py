@@ -9,14 +9,13 @@ Dimensions: N examples, D features, K outputs.
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import numpy as np
 import polars as pl
 
 from modelwright.data.parts import targets_N as targets_of
-from modelwright.models.encode import MAX_TOKENS, find_encoder
+from modelwright.models.encode import MAX_TOKENS, find_encoder, frozen_features
 from modelwright.models.precision import best_precision
 from modelwright.models.predictors import Predictions
 from modelwright.models.predictors.transformer import Preparation, Transformer
@@ -25,9 +24,7 @@ from modelwright.records import Schema
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from modelwright.models.image import Pixels
     from modelwright.models.networks import Network
-    from modelwright.models.text import Tokens
 
 PENALTIES = (1e-1, 1e-2, 1e-3, 1e-4)
 """L2 penalties per example that are tried, the strongest first. Chosen to span small and large data."""
@@ -97,25 +94,6 @@ def standardised(schema: Schema, truth_N: np.ndarray) -> tuple[np.ndarray, float
     return ((truth_N - mean) / deviation).astype(np.float32), mean, deviation
 
 
-def frozen_features(
-    network: Network, inputs: Tokens | Pixels, *, precision: str, tick: Callable[[int], None] = lambda done: None
-) -> Tensor:
-    """The encoder's pooled features of every example, float32 (N, D); batches are taken by length."""
-    import torch
-
-    network.eval()
-    device = network.head.weight.device
-    order = np.argsort(inputs.lengths_N, kind="stable")
-    found_ND = torch.zeros(len(order), network.head.in_features)
-    with torch.inference_mode(), torch.autocast(device.type, torch.bfloat16, enabled=precision == "bf16"):
-        for first in range(0, len(order), 64):
-            chosen = order[first : first + 64]
-            batch = {name: each.to(device) for name, each in inputs.batch(chosen).items()}
-            found_ND[torch.from_numpy(chosen)] = network.features(batch).cpu()
-            tick(first + len(chosen))
-    return found_ND.clone()  # a tensor made in inference mode cannot take part in a fit
-
-
 def set_head(network: Network, features_ND: Tensor, targets_N: np.ndarray, *, regression: bool, seed: int) -> None:
     """Set the network's head to the best penalised linear fit.
 
@@ -124,7 +102,7 @@ def set_head(network: Network, features_ND: Tensor, targets_N: np.ndarray, *, re
 
     Args:
         network: Its head is overwritten.
-        features_ND: What `frozen_features` gave.
+        features_ND: What `models.encode.frozen_features` gave.
         targets_N: Class indices, or standardised values.
         regression: Squared error instead of cross-entropy.
         seed: Decides which examples are held out.
