@@ -1,5 +1,6 @@
 """The contract that every source enters by being listed: stable positions, same order twice, bad is Dropped."""
 
+import datetime
 import io
 import json
 import sqlite3
@@ -261,6 +262,66 @@ def test_a_database_is_read_only_and_says_which_tables_there_are(tmp_path: Path)
     with pytest.raises(SourceError, match="there is no file"):
         all_of("sqlite:///none.db", tmp_path)
     assert not (tmp_path / "none.db").exists()
+
+
+def test_a_query_means_what_it_means_to_the_database(tmp_path: Path) -> None:
+    with sqlite3.connect(tmp_path / "a.db") as connection:
+        connection.execute('create table "at: 100%" (said text, n integer)')
+        connection.executemany('insert into "at: 100%" values (?, ?)', [("at 12:30", 1), ("half", 2)])
+    connection.close()
+    found, _ = all_of("sqlite:///a.db", tmp_path, """select * from "at: 100%" where said like '%12:30'""")
+    assert found["n"].to_list() == [1]
+    assert all_of("sqlite:///a.db", tmp_path)[0]["said"].to_list() == ["at 12:30", "half"]
+
+
+def test_postgresql_is_read_only_streamed_and_its_types_are_ours(postgres_url: str, tmp_path: Path) -> None:
+    import sqlalchemy as sa
+
+    engine = sa.create_engine(postgres_url.replace("postgresql:", "postgresql+psycopg:", 1))
+    with engine.begin() as connection:
+        connection.execute(sa.text("drop table if exists pets"))
+        connection.execute(
+            sa.text(
+                "create table pets (n bigserial, weight numeric(9, 2), tame boolean, seen timestamptz, born date,"
+                " tags text[], facts jsonb, photo bytea, label text)"
+            )
+        )
+        connection.execute(
+            sa.text(
+                "insert into pets select g, g * 1.25, g % 2 = 0, timestamptz '2026-01-01 12:00+02', date '2020-02-29',"
+                " array['a', 'b'], jsonb '{\"k\": 1}', decode('ff00', 'hex'), case when g % 3 = 0 then 'cat' end"
+                " from generate_series(1, 45000) g"
+            )
+        )
+    try:
+        query = "select *, '%'::text as sign, ':x' as colon from pets where n::int > 0 order by n"
+        found, chunks = all_of(postgres_url, tmp_path, query)
+        assert len(chunks) == 3
+        assert found[POSITION].to_list() == list(range(45000))
+        assert found.row(2, named=True) | {POSITION: 0} == {
+            "n": 3,
+            "weight": 3.75,
+            "tame": False,
+            "seen": datetime.datetime(2026, 1, 1, 10),
+            "born": datetime.datetime(2020, 2, 29),
+            "tags": "['a', 'b']",
+            "facts": "{'k': 1}",
+            "photo": "ff00",
+            "label": "cat",
+            "sign": "%",
+            "colon": ":x",
+            POSITION: 0,
+        }
+        with pytest.raises(SourceError, match="syntax error"):  # a cursor on the server takes a SELECT only
+            all_of(postgres_url, tmp_path, "delete from pets returning n")
+        with pytest.raises(SourceError, match="read-only"):
+            all_of(postgres_url, tmp_path, "select nextval('pets_n_seq')")
+        with pytest.raises(SourceError, match="nowhere"):
+            all_of(postgres_url, tmp_path, "select * from nowhere")
+    finally:
+        with engine.begin() as connection:
+            connection.execute(sa.text("drop table pets"))
+        engine.dispose()
 
 
 def test_a_database_that_does_not_answer_keeps_its_password_to_itself(tmp_path: Path) -> None:

@@ -77,6 +77,13 @@ def chunks_of(batches: Iterable[Any], name: str) -> Iterator[Chunk]:
             start += part.height
 
 
+def _as_text(column: pl.Series) -> pl.Series:
+    try:
+        return column.cast(pl.String)
+    except pl.exceptions.ComputeError:  # not UTF-8
+        return column.bin.encode("hex")
+
+
 def readable(frame: pl.DataFrame, name: str) -> Chunk:
     """A chunk of those examples in `frame` whose images can be decoded.
 
@@ -85,9 +92,7 @@ def readable(frame: pl.DataFrame, name: str) -> Chunk:
     bad: dict[int, str] = {}
     for column in (each for each, dtype in frame.schema.items() if dtype == pl.Binary):
         if all(fault_of(value) for value in frame[column].drop_nulls().head(5)):
-            text = frame[column].cast(pl.String, strict=False)
-            whole = text.null_count() == frame[column].null_count()
-            frame = frame.with_columns(text if whole else frame[column].bin.encode("hex"))
+            frame = frame.with_columns(_as_text(frame[column]))
             continue
         for position, value in zip(frame[POSITION], frame[column], strict=True):
             fault = "no image is given" if value is None else fault_of(value)

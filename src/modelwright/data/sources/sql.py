@@ -35,9 +35,11 @@ def read(place: Place) -> Iterator[Chunk]:
 
     url = _url(place)
     with _connected(url, place) as connection:
-        statement = sa.text(place.query) if place.query else _only_table(connection, place)
+        statement = place.query or _only_table(connection, place)
+        # Without parameters, a colon or a percent sign in the user's query means what it means to the database.
+        streaming = connection.execution_options(stream_results=True, yield_per=_FETCH, no_parameters=True)
         try:
-            result = connection.execution_options(stream_results=True, yield_per=_FETCH).execute(statement)
+            result = streaming.exec_driver_sql(statement)
             if not result.returns_rows:
                 raise SourceError(Fault(f"query {place.query!r:.80}", "returns nothing to learn from", "a SELECT"))
             yield from united(_chunks(result, place))
@@ -104,8 +106,8 @@ def _connected(url: URL, place: Place) -> Iterator[Connection]:
         engine.dispose()
 
 
-def _only_table(connection: Connection, place: Place) -> Any:
-    """A statement that selects the one table or view there is.
+def _only_table(connection: Connection, place: Place) -> str:
+    """A query that selects the one table or view there is.
 
     Raises:
         SourceError: there is none, or more than one; lists them.
@@ -118,7 +120,7 @@ def _only_table(connection: Connection, place: Place) -> Any:
         found = f"holds {len(names)} tables" + (": " + ", ".join(sorted(names)[:30]) if names else "")
         todo = f"set data.query, for example: SELECT * FROM {sorted(names)[0]}" if names else "name another database"
         raise SourceError(Fault(place.name.split("@")[-1], found, "one table, or a query", todo))
-    return sa.select(sa.text("*")).select_from(sa.table(names[0]))
+    return f"SELECT * FROM {connection.dialect.identifier_preparer.quote(names[0])}"
 
 
 def _chunks(result: Any, place: Place) -> Iterator[Chunk]:

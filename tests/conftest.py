@@ -1,4 +1,4 @@
-"""A store to try things on: SQLite in a temporary folder, and PostgreSQL where one can be had."""
+"""What tests of several rooms share: PostgreSQL, where it can be had."""
 
 import os
 import shutil
