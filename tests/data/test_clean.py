@@ -132,6 +132,14 @@ def test_outputs_are_strings_or_finite_numbers() -> None:
     assert as_outputs(pl.Series([1.0, None, 3.0]), "classification").to_list() == ["1", None, "3"]
     assert as_outputs(pl.Series([0.5, float("nan")]), "classification").to_list() == ["0.5", None]
     assert as_outputs(pl.Series([True, None]), "classification").to_list() == ["true", None]
+    spelt = pl.Series(["True", "TRUE", " True", None, "False"])
+    assert as_outputs(pl.Series([True, True, True, None, False]), "classification", spelt).to_list() == [
+        "True",
+        "True",
+        "True",
+        None,
+        "False",
+    ]
     assert as_outputs(pl.Series([" a ", "  ", "b"]), "classification").to_list() == ["a", None, "b"]
     assert as_outputs(pl.Series(["1.5", "x", " 2"]), "regression").to_list() == [1.5, None, 2.0]
     assert as_outputs(pl.Series([1.0, float("inf"), float("nan")]), "regression").to_list() == [1.0, None, None]

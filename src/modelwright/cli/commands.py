@@ -47,6 +47,7 @@ def root(
 def new(
     folder: Annotated[Path, typer.Argument(metavar="DIR", help="A new or empty folder.", show_default=False)],
     data: Annotated[str, typer.Option(help="File, glob, folder of images, database URL.", show_default=False)],
+    query: Annotated[str | None, typer.Option(help="What to ask a database.")] = None,
     output: Annotated[str | None, typer.Option(help="Column with the right answers.")] = None,
     inputs: Annotated[list[str] | None, typer.Option("--input", help="Input column; may be repeated.")] = None,
     task: Annotated[str | None, typer.Option(help="classification or regression.")] = None,
@@ -62,6 +63,7 @@ def new(
         started = start(
             folder,
             data,
+            query=query,
             output=output,
             inputs=tuple(inputs or ()),
             task=task,

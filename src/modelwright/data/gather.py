@@ -166,7 +166,7 @@ def _read(locator: str, folder: Path, query: str | None, progress: Told | None) 
 
 def _present(typed: pl.DataFrame, raw: pl.DataFrame, schema: Schema) -> tuple[pl.DataFrame, pl.DataFrame]:
     """The examples of `typed` that have an output and something in their input, and lines for the rest."""
-    outputs = as_outputs(typed[schema.output], schema.task)
+    outputs = as_outputs(typed[schema.output], schema.task, raw[schema.output])
     examples = typed.with_columns(outputs.alias(schema.output), raw[schema.output].alias("__given__"))
     given = pl.col("__given__")
     where = pl.when(given.is_not_null()).then(pl.format("is {}", given.cast(pl.String)))

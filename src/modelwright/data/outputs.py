@@ -18,8 +18,14 @@ _POSITIVE = frozenset({
 """Labels that name the case that a two-class question is about."""
 
 
-def as_outputs(values: pl.Series, task: Task) -> pl.Series:
-    """`values` as a part holds them: strings without outer space, or finite numbers; null where missing."""
+def as_outputs(values: pl.Series, task: Task, given: pl.Series | None = None) -> pl.Series:
+    """`values` as a part holds them: strings without outer space, or finite numbers; null where missing.
+
+    Args:
+        values: The typed column.
+        task: Decides between strings and numbers.
+        given: The column as it was read: booleans keep its spelling, so that True is answered with True.
+    """
     if task == "regression":
         if values.dtype == pl.String:
             values = values.str.strip_chars()
@@ -29,8 +35,18 @@ def as_outputs(values: pl.Series, task: Task) -> pl.Series:
         values = values.fill_nan(None)
         if (values.round() == values).all():  # class 3 among missing values was read as 3.0
             values = values.cast(pl.Int64, strict=False)
+    if values.dtype == pl.Boolean and given is not None and given.dtype == pl.String:
+        return _as_spelt(values, given)
     labels = values.cast(pl.String).str.strip_chars()
     return labels.set((labels == "").fill_null(value=False), None)
+
+
+def _as_spelt(flags: pl.Series, given: pl.Series) -> pl.Series:
+    """Each flag as it is most often written."""
+    pairs = pl.DataFrame({"flag": flags, "spelling": given.str.strip_chars()}).drop_nulls()
+    counts = pairs.group_by("flag", "spelling").len().sort("len", "spelling", descending=[True, False])
+    spelling = dict(counts.unique("flag", keep="first", maintain_order=True).select("flag", "spelling").iter_rows())
+    return flags.replace_strict(spelling, default=None, return_dtype=pl.String)
 
 
 def classes_of(labels: pl.Series) -> list[str]:

@@ -48,6 +48,7 @@ def new(
     folder: Path | str,
     data: str,
     *,
+    query: str | None = None,
     output: str | None = None,
     inputs: tuple[str, ...] = (),
     task: str | None = None,
@@ -61,6 +62,7 @@ def new(
         folder: Made if absent; may hold the data, but no problem.yaml.
         data: As `data.source`; a path is relative to the current folder here, and written so that it is
             found from the project's.
+        query: What to ask a database.
         output: The column with the right answers; inferred if unset.
         inputs: The columns to answer from; inferred if empty.
         task: classification or regression; inferred if unset.
@@ -84,6 +86,7 @@ def new(
         "name": re.sub(r"[^A-Za-z0-9._-]+", "-", folder.name).strip("-._")[:100] or "problem",
         "output": output or "auto",
         "data.source": source,
+        "data.query": query,
         "task": task,
         "metric": metric,
         "goal": goal,
@@ -139,7 +142,8 @@ def source_from(data: str, folder: Path) -> str:
 
 def _stated(values: dict[str, Any]) -> Problem:
     """The problem as far as it was stated on the command line."""
-    nested: dict[str, Any] = {"data": {"source": values.pop("data.source")}, **values}
+    data = {name: values.pop(f"data.{name}", None) for name in ("source", "query")}
+    nested: dict[str, Any] = {"data": data, **values}
     problem, _ = parse(nested)
     return problem
 
@@ -158,26 +162,28 @@ def _look(
     from modelwright.data.columns import type_columns
     from modelwright.data.infer import infer
     from modelwright.data.official import split_column
+    from modelwright.data.outputs import as_outputs
 
     chunks = sources.read(data, folder=Path.cwd(), query=stated.data.query, progress=progress)
-    typed = type_columns(pl.concat([chunk.frame for chunk in chunks]))
+    raw = pl.concat([chunk.frame for chunk in chunks])
+    typed = type_columns(raw)
     column = split_column(typed)
     named = (inputs,) if isinstance(inputs, str) else inputs
     hidden = [column] if column and column != output and column not in named else []
     inferred = infer(typed.drop(hidden), output=output, inputs=inputs, task=stated.task)
     assert POSITION in typed.columns
-    return inferred, typed[inferred.output], len(typed)
+    outputs = as_outputs(typed[inferred.output], inferred.task, raw[inferred.output])
+    return inferred, outputs.drop_nulls(), len(typed)
 
 
 def _schema(inferred: Inferred, outputs: pl.Series) -> tuple[Schema, dict[str, int]]:
     """The schema with its classes, and how many examples each class has."""
-    from modelwright.data.outputs import as_outputs, classes_of, positive_of
+    from modelwright.data.outputs import classes_of, positive_of
 
     if inferred.task == "regression":
         return Schema(inferred.task, inferred.kind, inferred.inputs, inferred.output), {}
-    labels = as_outputs(outputs, inferred.task).drop_nulls()
-    found = dict(labels.value_counts().iter_rows())
-    counts = {name: int(found[name]) for name in classes_of(labels)}
+    found = dict(outputs.value_counts().iter_rows())
+    counts = {name: int(found[name]) for name in classes_of(outputs)}
     schema = Schema(inferred.task, inferred.kind, inferred.inputs, inferred.output, tuple(counts), positive_of(counts))
     return schema, counts
 
