@@ -152,6 +152,10 @@ def test_kinds() -> None:
     assert kind_of([1900 + n for n in numbers], "year") == "number"
     assert kind_of(list(rng.permutation(100_000)[:COUNT]), "customerID") == "identifier"
     assert kind_of([n % 20 for n in numbers], "store_id") == "category"
+    assert kind_of([n // 4 for n in numbers], "customer_id") == "identifier"  # new ones will come
+    assert kind_of([f"C-{n // 4}" for n in numbers], "customer_id") == "identifier"
+    assert kind_of([f"C-{n // 4}" for n in numbers], "client") == "category"
+    assert kind_of([f"C-{n % 20}" for n in numbers], "store_id") == "category"
     assert kind_of([f"{n:04}-AB{'XYZ'[n % 3]}" for n in numbers]) == "identifier"
     assert kind_of([f"{n:032x}" for n in numbers]) == "identifier"
     assert kind_of([f"jo{n}@example.org" for n in numbers]) == "identifier"

@@ -17,7 +17,7 @@ from modelwright.models.features.design import fit_design
 from modelwright.models.features.frame import date_parts_NP, dates, numbers_NP, strings, texts
 from modelwright.models.features.images import gradients_NF, pixels_NSS
 from modelwright.models.features.landmarks import at_landmarks
-from modelwright.models.features.numbers import Numbers, fit_numbers
+from modelwright.models.features.numbers import Numbers, fit_numbers, raw_names, raw_NP
 from modelwright.models.features.ordinals import Ordinals, fit_ordinals
 from modelwright.models.features.stored import load_state, save_state
 from modelwright.models.features.text import Terms, fit_terms, fit_topics
@@ -82,6 +82,20 @@ def test_the_parts_of_a_date() -> None:
     np.testing.assert_allclose(parts_NP[0], [1 + 6.5 / 24, 1970, 1, 2, 5, 6, 30])
     assert np.isnan(parts_NP[1:]).all()
     assert date_parts_NP(pl.DataFrame({"d": [date(1970, 1, 1)]}), "d")[0].tolist() == [0, 1970, 1, 1, 4, 0, 0]
+
+
+def test_the_days_between_dates_are_features() -> None:
+    frame = pl.DataFrame(
+        {"to": [date(2024, 3, 1), None], "x": [1.0, 2.0], "from": [date(2024, 2, 1), date(2024, 1, 1)]}
+    )
+    names = raw_names(("x",), ("from", "to"))
+    assert names[0] == "x"
+    assert names[-1] == "days from from to to"
+    values_NP = raw_NP(frame, ("x",), ("from", "to"))
+    assert values_NP.shape == (2, len(names))
+    assert values_NP[0, -1] == 29
+    assert np.isnan(values_NP[1, -1])
+    assert sum(name.startswith("days from") for name in raw_names((), tuple("abcdefgh"))) == 10
 
 
 def test_numbers_are_standardised_and_missing_ones_are_marked() -> None:

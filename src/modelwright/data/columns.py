@@ -22,6 +22,8 @@ ID_WORDS = frozenset({"id", "ids", "uuid", "guid", "uid"})
 _KEY_WORDS = ID_WORDS | {"key", "idx", "index", "rowid", "rownum", "serial"}
 _TIME_WORDS = frozenset({"year", "yr", "date", "time", "timestamp", "day", "month", "week", "hour", "age"})
 _UNIQUE_SHARE = 0.99  # nearly all: a few repeats are entry errors; chosen
+GROUP_SHARE = 0.1
+"""From this share of different values on, a column called an identifier names groups of ten or fewer. Chosen."""
 _SAMPLE = 20_000  # values from which lengths and shapes are taken; chosen
 
 
@@ -173,9 +175,19 @@ def _number_kind(facts: _Facts, *, is_output: bool) -> tuple[ColumnKind, str | N
             return "identifier", "has another number in each example, and is called an identifier"
     if not words & ID_WORDS or is_output:
         return "number", None
+    return _named_identifier(facts) or ("category", None)
+
+
+def _named_identifier(facts: _Facts) -> tuple[ColumnKind, str] | None:
+    """What an identifier that seldom repeats is: of each example, or of a few that belong together."""
     if facts.distinct > 0.5 * facts.count:
         return "identifier", "hardly ever repeats, and is called an identifier"
-    return "category", None
+    if facts.distinct > GROUP_SHARE * facts.count and facts.distinct >= 50:
+        return "identifier", (
+            f"names {facts.distinct:,} things that a few examples each belong to, and new ones will come;"
+            " state it as `data.split.group` to keep these together"
+        )
+    return None
 
 
 def _text_kind(facts: _Facts, *, is_output: bool) -> tuple[ColumnKind, str | None]:
@@ -189,6 +201,8 @@ def _text_kind(facts: _Facts, *, is_output: bool) -> tuple[ColumnKind, str | Non
         reason = _identifies(facts, words, is_output=is_output)
         if reason:
             return "identifier", reason
+    if words < 2 and name_words(facts.name) & ID_WORDS and not is_output and (found := _named_identifier(facts)):
+        return found
     if share_of(facts.sample.str.contains(r"(?s)^\s*(?:\[.*\]|\{.*\})\s*$")) > 0.95:
         return "text", "holds lists or objects; name it under `input` to use it as text"
     many = share >= 0.5 and facts.distinct >= 10

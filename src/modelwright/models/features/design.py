@@ -14,7 +14,7 @@ import polars as pl
 from modelwright.models.features.categories import Categories, fit_categories
 from modelwright.models.features.frame import texts
 from modelwright.models.features.images import Images, fit_images
-from modelwright.models.features.numbers import Numbers, fit_numbers
+from modelwright.models.features.numbers import Numbers, fit_numbers, raw_names
 from modelwright.models.features.stored import State
 from modelwright.models.features.text import Text, fit_terms
 from modelwright.records import ColumnKind, Schema
@@ -84,7 +84,7 @@ def fit_design(
     blocks: list[Any] = []
     numbers, dates = of_kind(schema, "number"), of_kind(schema, "date")
     if numbers or dates:
-        narrow = len(numbers) + 7 * len(dates) <= MAX_BENT_COLUMNS
+        narrow = len(raw_names(numbers, dates)) <= MAX_BENT_COLUMNS
         encoders.append(fit_numbers(examples, numbers, dates, bent=bent and narrow))
         blocks.append(encoders[-1].transform(examples))
     if categories := of_kind(schema, "category", "boolean"):

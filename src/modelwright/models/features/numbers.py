@@ -6,6 +6,7 @@ Dimensions: N examples, P columns, F features.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import combinations
 
 import numpy as np
 import polars as pl
@@ -17,19 +18,29 @@ CLIP_QUANTILE = 0.005
 """Values beyond this quantile and its mirror are clipped: one wild value must not set the scale. Chosen."""
 MAX_KNOTS = 16
 """Bends of one column: enough to follow a curve, few enough for small data. Chosen, not measured."""
+SPANNED = 5
+"""Date columns between which days are counted: the first ones, ten pairs at most. Chosen."""
 ALL_VALUES = 32
 """A column with no more distinct values (hours, months, stars) is bent at every one of them."""
 
 
 def raw_NP(examples: pl.DataFrame, numbers: tuple[str, ...], dates: tuple[str, ...]) -> np.ndarray:
-    """Number columns, then the parts of the date columns, as they are (NaN where null)."""
-    blocks = [numbers_NP(examples, numbers)] + [date_parts_NP(examples, name) for name in dates]
-    return np.hstack(blocks)
+    """Number columns, the parts of the date columns, and the days between dates, as they are (NaN where null)."""
+    parts = [date_parts_NP(examples, name) for name in dates]
+    spans = [(parts[later][:, :1] - parts[earlier][:, :1]) for earlier, later in _pairs(dates)]
+    return np.hstack([numbers_NP(examples, numbers), *parts, *spans])
 
 
 def raw_names(numbers: tuple[str, ...], dates: tuple[str, ...]) -> list[str]:
     """The names of the columns of `raw_NP`."""
-    return [*numbers, *(f"{part} of {name}" for name in dates for part in DATE_PARTS)]
+    parts = [f"{part} of {name}" for name in dates for part in DATE_PARTS]
+    spans = [f"days from {dates[earlier]} to {dates[later]}" for earlier, later in _pairs(dates)]
+    return [*numbers, *parts, *spans]
+
+
+def _pairs(dates: tuple[str, ...]) -> list[tuple[int, int]]:
+    """The places of the dates whose distance is a feature: no split at one date alone says how long ago."""
+    return list(combinations(range(min(len(dates), SPANNED)), 2))
 
 
 @dataclass(frozen=True, slots=True)
