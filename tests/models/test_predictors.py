@@ -15,9 +15,9 @@ from modelwright.models.fitting.neighbours import fit_neighbours
 from modelwright.models.fitting.rule import fit_rule
 from modelwright.models.fitting.smooth import fit_smooth
 from modelwright.models.fitting.trees import fit_trees
-from modelwright.models.predictors import Predictions, Predictor, load_predictor, save_predictor
+from modelwright.models.predictors import Predictions, Predictor, joined, load_predictor, save_predictor
 from modelwright.models.predictors.blend import Blend, mean_of
-from modelwright.models.predictors.out_of_sample import joined, load_out_of_sample, save_out_of_sample
+from modelwright.models.predictors.out_of_sample import load_out_of_sample, save_out_of_sample
 from modelwright.models.predictors.trees import Trees, spread
 from modelwright.records import Column, Schema
 

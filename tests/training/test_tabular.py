@@ -44,8 +44,14 @@ def table(count: int = 240, *, steps: bool = False) -> pl.DataFrame:
 def fitted(schema: Schema, examples: pl.DataFrame, folder: Path, **options: Any) -> TabularFit:
     cut = len(examples) * 3 // 4
     metric = "accuracy" if schema.task == "classification" else "r2"
-    settings = {"metric": metric, "seed": 0, "budget_seconds": 1.5, "folder": folder}
+    settings = {"metric": metric, "seed": 0, "budget_seconds": 120.0, "folder": folder}
     return fit_tabular(schema, examples[:cut], examples[cut:], **{**settings, **options})
+
+
+@pytest.fixture(autouse=True)
+def few_trials(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What ends a search here is a count, which no load on the machine moves."""
+    monkeypatch.setattr(room, "MOST_TRIALS", 8)
 
 
 @pytest.fixture

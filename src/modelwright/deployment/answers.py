@@ -14,7 +14,8 @@ DIGITS = 6  # of a probability: beyond them is rounding noise of float32 sums
 def answers(predictions: Predictions, schema: Schema) -> list[dict[str, Any]]:
     """One answer per example: `output`, and for a class its `confidence` and the `probabilities`.
 
-    Up to 20 classes every probability is given, else those of the five likeliest; likeliest first.
+    Up to 20 classes every probability is given, else those of the five likeliest; likeliest first. The output
+    need not be the likeliest: see `models.predictors.decision`.
     """
     if predictions.values_N is not None:
         return [{"output": float(value)} for value in predictions.values_N]
@@ -22,8 +23,9 @@ def answers(predictions: Predictions, schema: Schema) -> list[dict[str, Any]]:
     shown = len(schema.classes) if len(schema.classes) <= TOP_CLASSES else TOP
     order_NC = (-predictions.probabilities_NC).argsort(axis=1, kind="stable")[:, :shown]
     found = []
-    for probabilities_C, order_C in zip(predictions.probabilities_NC, order_NC, strict=True):
+    rows = zip(predictions.probabilities_NC, order_NC, predictions.indices_N, strict=True)
+    for probabilities_C, order_C, answered in rows:
         shares = {schema.classes[index]: round(float(probabilities_C[index]), DIGITS) for index in order_C}
-        best = schema.classes[order_C[0]]
-        found.append({"output": best, "confidence": shares[best], "probabilities": shares})
+        confidence = round(float(probabilities_C[answered]), DIGITS)
+        found.append({"output": schema.classes[answered], "confidence": confidence, "probabilities": shares})
     return found

@@ -15,9 +15,11 @@ import yaml
 
 from modelwright.deployment.signature import Signature, example_input
 from modelwright.models.predictors import Predictor
+from modelwright.models.predictors.decision import Decision
 from modelwright.records import Schema
 
 COLUMNS = 6  # of the example call
+SHOWN_CLASSES = 30
 WEAKEST = 5  # classes named among the limits
 PIPELINES = {
     ("text", "classification"): "text-classification",
@@ -78,6 +80,13 @@ def _purpose(predictor: Predictor, problem: Mapping[str, Any]) -> Iterator[str]:
     outputs = f"one of {len(schema.classes)} classes" if schema.classes else "a number"
     kind = schema.kind if len(schema.names) == 1 else "table"
     yield f"It reads {inputs} ({kind}) and answers with `{schema.output}`: {outputs}."
+    if isinstance(predictor, Decision):
+        weights = sorted(zip(predictor.weights_C, schema.classes, strict=True), reverse=True)[:SHOWN_CLASSES]
+        spoken = ", ".join(f"`{_line(name)}` x{weight:.3g}" for weight, name in weights)
+        yield (
+            f"\nThe class is answered whose probability times weight is largest, so it need not be the likeliest one:"
+            f" that serves {problem.get('metric') or 'the metric'} best. Weights: {spoken}."
+        )
     if problem.get("correct"):
         yield f"\nA correct answer: {_line(problem['correct'])}"
 
@@ -95,8 +104,8 @@ def _data(schema: Schema, dataset: Mapping[str, Any]) -> Iterator[str]:
     if dropped:
         yield "- left out: " + ", ".join(f"{count:,} {reason.replace('_', ' ')}" for reason, count in dropped.items())
     if schema.classes:
-        shown = ", ".join(f"`{_line(name)}`" for name in schema.classes[:30])
-        more = len(schema.classes) - 30
+        shown = ", ".join(f"`{_line(name)}`" for name in schema.classes[:SHOWN_CLASSES])
+        more = len(schema.classes) - SHOWN_CLASSES
         yield f"- classes: {shown}" + (f" and {more} more" if more > 0 else "")
     for name, why in (dataset.get("excluded") or {}).items():
         yield f"- not used: `{_line(name)}` ({_line(why)})"
@@ -166,7 +175,8 @@ def _calling(signature: Signature, title: str) -> str:
 
 
 def _origin(predictor: Predictor, lineage: Mapping[str, Any], golden_count: int) -> Iterator[str]:
-    yield f"- predictor: {predictor.kind}, made by Modelwright {version('modelwright')}"
+    kind = f"{predictor.inner.kind}, with weights" if isinstance(predictor, Decision) else predictor.kind
+    yield f"- predictor: {kind}, made by Modelwright {version('modelwright')}"
     for step, record in lineage.items():
         found = record.get("id") if isinstance(record, dict) else record
         if isinstance(found, str):

@@ -13,7 +13,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
-import numpy as np
 import polars as pl
 
 from modelwright.data import seal
@@ -28,7 +27,8 @@ from modelwright.evaluation.latency import cost_per_1000, measure_latency
 from modelwright.evaluation.report.render import render
 from modelwright.evaluation.report.story import Story
 from modelwright.evaluation.report.worst import worst_errors
-from modelwright.models.predictors import Predictions, Predictor, save_predictor
+from modelwright.models.predictors import Predictions, Predictor, joined, save_predictor
+from modelwright.models.predictors.out_of_sample import as_frame, from_frame
 from modelwright.problem import Constraints
 from modelwright.records import Dataset, Diagnosis, Latency, Progress, Report, identify, plain
 
@@ -129,10 +129,7 @@ def _ask(question: _Question, predictor: Predictor, examples: pl.DataFrame, what
         answered.append(predictor.predict(chunk))
         done = start + chunk.height
         question.progress(Progress("evaluate", f"answering {what}", done, examples.height, "examples"))
-    if question.dataset.schema.task == "regression":
-        return Predictions(values_N=np.concatenate([each.values_N for each in answered if each.values_N is not None]))
-    matrices = [each.probabilities_NC for each in answered if each.probabilities_NC is not None]
-    return Predictions(probabilities_NC=np.concatenate(matrices))
+    return joined(answered)
 
 
 def _ask_baseline(question: _Question, examples: pl.DataFrame) -> tuple[str, Predictions] | None:
@@ -186,11 +183,11 @@ def _look(question: _Question) -> seal.Look:
     def judge_inside(examples: pl.DataFrame, best: seal.Best | None) -> seal.Answer:
         answers = _ask(question, question.predictor, examples, "the test part")
         figures = plain(_judge(question, examples, answers, _ask_baseline(question, examples)))
-        kept = _frame(answers)
+        kept = as_frame(answers)
         if best is None:
             return seal.Answer(figures, kept)
         truth_N = targets_N(schema, examples)
-        theirs = _predictions(best.kept)
+        theirs = from_frame(best.kept)
         gain, error = paired_standard_error(question.metric, schema, truth_N, answers, theirs, seed=question.seed)
         return seal.Answer(figures, kept, gain, error)
 
@@ -212,19 +209,6 @@ def fingerprint(predictor: Predictor) -> str:
             with path.open("rb") as file:
                 hashed.update(hashlib.file_digest(file, "sha256").digest())
         return hashed.hexdigest()[:16]
-
-
-def _frame(answers: Predictions) -> pl.DataFrame:
-    if answers.values_N is not None:
-        return pl.DataFrame({"value": answers.values_N})
-    assert answers.probabilities_NC is not None
-    return pl.DataFrame(answers.probabilities_NC, schema=[str(i) for i in range(answers.probabilities_NC.shape[1])])
-
-
-def _predictions(kept: pl.DataFrame) -> Predictions:
-    if kept.columns == ["value"]:
-        return Predictions(values_N=kept["value"].to_numpy())
-    return Predictions(probabilities_NC=kept.to_numpy())
 
 
 def _report(

@@ -155,8 +155,13 @@ def _of_classes(schema: Schema, truth_N: np.ndarray, predictions: Predictions) -
         for (t, a), size in zip(cells[most], size_K[most], strict=True)
     )
     confidence_N, bin_N = figures.calibration_bins(predictions.probabilities_NC)
+    likeliest_N = predictions.probabilities_NC.argmax(axis=1)
     calibration = tuple(
-        (float(confidence_N[bin_N == b].mean()), float(1 - wrong_N[bin_N == b].mean()), int((bin_N == b).sum()))
+        (
+            float(confidence_N[bin_N == b].mean()),
+            float((likeliest_N == truth_N)[bin_N == b].mean()),
+            int((bin_N == b).sum()),
+        )
         for b in np.unique(bin_N)
     )
     return Picture(calibration=calibration, pairs=pairs)

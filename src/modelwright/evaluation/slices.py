@@ -65,7 +65,7 @@ def slice_figures(
         size = int(inside_N.sum())
         if size < AT_LEAST or size == len(truth_N):
             continue
-        part = _take(predictions, inside_N)
+        part = predictions.take(inside_N)
         score = interval(asked, schema, truth_N[inside_N], part, resamples=RESAMPLES)
         p = _p(score, whole, 1 - size / len(truth_N))
         if p is not None:
@@ -95,13 +95,6 @@ def _holm(found: list[tuple[float, SliceFigures]]) -> list[SliceFigures]:
             break
         kept.append(figures)
     return kept
-
-
-def _take(predictions: Predictions, inside_N: np.ndarray) -> Predictions:
-    if predictions.values_N is not None:
-        return Predictions(values_N=predictions.values_N[inside_N])
-    assert predictions.probabilities_NC is not None
-    return Predictions(probabilities_NC=predictions.probabilities_NC[inside_N])
 
 
 def _slices(schema: Schema, examples: pl.DataFrame) -> Iterator[tuple[str, np.ndarray]]:

@@ -18,6 +18,7 @@ import polars as pl
 
 from modelwright.data.parts import read_part
 from modelwright.data.parts import targets_N as targets_of
+from modelwright.evaluation.decision import decided
 from modelwright.evaluation.intervals import interval
 from modelwright.evaluation.latency import cost_per_1000, measure_latency
 from modelwright.evaluation.metrics import metrics_for, score
@@ -25,8 +26,9 @@ from modelwright.ladder.rung import FOLDS, Rung
 from modelwright.ladder.rungs import LANGUAGE_MODEL_RUNGS, NO_LANGUAGE_MODEL, RUNGS
 from modelwright.ladder.verdict import Standing, decide
 from modelwright.models.fitting.folds import folds_within
-from modelwright.models.predictors import Predictions, save_predictor
-from modelwright.models.predictors.out_of_sample import joined, load_out_of_sample, save_out_of_sample
+from modelwright.models.predictors import Predictions, Predictor, joined, save_predictor
+from modelwright.models.predictors.decision import Decision
+from modelwright.models.predictors.out_of_sample import load_out_of_sample, save_out_of_sample
 from modelwright.problem import Constraints
 from modelwright.records import (
     POSITION,
@@ -44,7 +46,8 @@ from modelwright.records import (
 SCORE = "score.json"
 ENOUGH = 1000
 """Validation examples from which on they alone are scored: an accuracy of .9 is then known to .02."""
-ALWAYS = ("constant", "rule")
+CONSTANT = "constant"
+ALWAYS = (CONSTANT, "rule")
 """Rungs that are fitted whatever time is left: what all others are measured against."""
 
 _log = logging.getLogger(__name__)
@@ -170,13 +173,16 @@ def _fitted(ground: _Ground, name: str, rung: Rung, folder: Path) -> RungScore:
     """The rung fitted, measured and saved; score.json comes last, so that it stands for the whole."""
     schema = ground.dataset.schema
     started = time.perf_counter()
-    predictor = rung.fit(schema, ground.train, seed=ground.seed)
+    fitted = rung.fit(schema, ground.train, seed=ground.seed)
     fit_seconds = time.perf_counter() - started
-    answers: Predictions = predictor.predict(ground.validation)
+    answers: Predictions = fitted.predict(ground.validation)
     if ground.fold_N is not None:
-        folded = rung.answers_to_train(predictor, schema, ground.train, ground.fold_N, seed=ground.seed)
+        folded = rung.answers_to_train(fitted, schema, ground.train, ground.fold_N, seed=ground.seed)
         answers = joined([answers, folded])
     truth_N = ground.truth_N
+    predictor: Predictor = fitted
+    if name != CONSTANT:  # one answer to all is what it is
+        predictor, answers = decided(fitted, answers, ground.metric, truth_N, seed=ground.seed)
     latency = measure_latency(predictor, ground.validation)
     others = {each: score(each, schema, truth_N, answers) for each in metrics_for(schema)}
     found = RungScore(
@@ -188,7 +194,7 @@ def _fitted(ground: _Ground, name: str, rung: Rung, folder: Path) -> RungScore:
         fit_seconds=fit_seconds,
         metrics={each: value for each, value in others.items() if math.isfinite(value)},
         path=str(folder),
-        describes=predictor.describes,
+        describes=fitted.describes + (f"; {predictor.describes}" if isinstance(predictor, Decision) else ""),
     )
     save_predictor(predictor, folder)
     save_out_of_sample(folder, ground.positions_N, answers)

@@ -11,7 +11,7 @@ import json
 import resource
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,14 +19,15 @@ import numpy as np
 import polars as pl
 
 from modelwright.data.parts import read_part, targets_N
+from modelwright.evaluation.decision import decided
 from modelwright.evaluation.diagnose import HistoryPoint
 from modelwright.evaluation.intervals import all_intervals
 from modelwright.models.fitting.folds import as_predictions, folds_N, folds_within
 from modelwright.models.fitting.linear import log_loss
 from modelwright.models.fitting.trees import Pairs, Table, held_out, read_table
-from modelwright.models.predictors import Predictions, Predictor, save_predictor
+from modelwright.models.predictors import Predictions, Predictor, joined, save_predictor
 from modelwright.models.predictors.blend import Blend
-from modelwright.models.predictors.out_of_sample import joined, save_out_of_sample
+from modelwright.models.predictors.out_of_sample import save_out_of_sample
 from modelwright.models.predictors.trees import Trees
 from modelwright.records import POSITION, Dataset, Plan, Progress, Run, Schema, digest, identify, plain
 from modelwright.training.candidates import (
@@ -240,11 +241,15 @@ def train_tabular(
         progress=progress,
     )
     answers = found.predictor.predict(validation)
-    save_predictor(found.predictor, folder / "predictor")
     scored, positions_N = answers, validation[POSITION].to_numpy()
+    truth_N = targets_N(schema, validation)
     if found.out_of_fold is not None and len(validation) < ENOUGH:
         scored = joined([answers, found.out_of_fold])
         positions_N = np.concatenate([positions_N, train[POSITION].to_numpy()])
+        truth_N = np.concatenate([truth_N, targets_N(schema, train)])
+    predictor, scored = decided(found.predictor, scored, metric, truth_N, seed=seed)
+    answers = replace(answers, weights_C=scored.weights_C)
+    save_predictor(predictor, folder / "predictor")
     save_out_of_sample(folder / "predictor", positions_N, scored)
     (folder / "history.json").write_text(json.dumps([asdict(point) for point in found.history]), encoding="utf-8")
     about = {"weights": found.weights, "settings": found.settings, "losses": found.losses, "trials": len(found.trials)}

@@ -17,13 +17,14 @@ import numpy as np
 
 from modelwright.data.parts import read_part, targets_N
 from modelwright.errors import IntegrityError
+from modelwright.evaluation.decision import decided
 from modelwright.evaluation.diagnose import HistoryPoint
 from modelwright.evaluation.intervals import all_intervals
 from modelwright.evaluation.metrics import METRICS, score
 from modelwright.models.catalogue import locate
 from modelwright.models.encode import frozen_features
 from modelwright.models.fitting.head import set_head
-from modelwright.models.predictors import Predictions, save_predictor
+from modelwright.models.predictors import save_predictor
 from modelwright.models.predictors.out_of_sample import save_out_of_sample
 from modelwright.models.predictors.transformer import outputs_NK
 from modelwright.records import POSITION, Dataset, Plan, Progress, Run, digest, identify
@@ -257,12 +258,13 @@ def _finish(job: Job, dataset: Dataset, plan: Plan, course: Course, status: Stat
         predictor.preparation = dataclasses.replace(predictor.preparation, temperature=temperature)
     how = "trained from scratch" if plan.method == "scratch" else "fine-tuned"
     predictor.preparation = dataclasses.replace(predictor.preparation, describes=f"{plan.model}, {how}")
-    answers: Predictions = predictor.answers(outputs)
-    save_predictor(predictor, folder / "predictor")
+    metric, truth_N = job.settings["metric"], targets_N(schema, validation)
+    saved, answers = decided(predictor, predictor.answers(outputs), metric, truth_N, seed=job.settings["seed"])
+    save_predictor(saved, folder / "predictor")
     save_out_of_sample(folder / "predictor", validation[POSITION].to_numpy(), answers)
     _write_lines(folder / "log.jsonl", course.log)
     (folder / "history.json").write_text(json.dumps(course.history), encoding="utf-8")
-    weights = {p.name: checkpoints.file_sha256(p) for p in sorted((folder / "predictor").glob("*.safetensors"))}
+    weights = {p.name: checkpoints.file_sha256(p) for p in sorted((folder / "predictor").rglob("*.safetensors"))}
     expected, share = plan.estimate, course.step / job.settings["steps"]  # a run may stop early
     record = Run(
         id="",
@@ -273,7 +275,7 @@ def _finish(job: Job, dataset: Dataset, plan: Plan, course: Course, status: Stat
         steps=course.step,
         best_step=course.best_step,
         train_loss=float(course.history[-1]["train_loss"]),
-        validation=all_intervals(schema, targets_N(schema, validation), answers),
+        validation=all_intervals(schema, truth_N, answers),
         seconds=course.seconds,
         peak_memory_bytes=course.peak_memory_bytes,
         forecast_error={

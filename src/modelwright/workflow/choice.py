@@ -126,11 +126,7 @@ def _common(dataset: Dataset, found: Sequence[Contender]) -> tuple[np.ndarray, l
 def _taken(theirs_N: np.ndarray, answers: Predictions, positions_N: np.ndarray) -> Predictions:
     """`answers`, which are to the examples at `theirs_N`, to those at `positions_N` alone."""
     order_N = np.argsort(theirs_N, kind="stable")
-    where_N = order_N[np.searchsorted(theirs_N, positions_N, sorter=order_N)]
-    if answers.values_N is not None:
-        return Predictions(values_N=answers.values_N[where_N])
-    assert answers.probabilities_NC is not None
-    return Predictions(probabilities_NC=answers.probabilities_NC[where_N])
+    return answers.take(order_N[np.searchsorted(theirs_N, positions_N, sorter=order_N)])
 
 
 def _best_rung(found: Sequence[Contender], ranks: Sequence[float]) -> Contender | None:

@@ -197,6 +197,7 @@ def _evaluate(given: Given, folder: Path) -> Report:
     from modelwright.evaluation.evaluate import evaluate
     from modelwright.evaluation.report.story import Story
     from modelwright.models.predictors import load_predictor
+    from modelwright.models.predictors.decision import Decision
     from modelwright.workflow.choice import choose
 
     dataset, verdict, problem = given.the(Dataset), given.the(Verdict), given.problem
@@ -207,10 +208,10 @@ def _evaluate(given: Given, folder: Path) -> Report:
     if choice.chosen.trained:
         text = (choice.chosen.folder.parent / "history.json").read_text(encoding="utf-8")
         history = [HistoryPoint(**point) for point in json.loads(text)]
-    baseline = choice.baseline
+    baseline, predictor = choice.baseline, load_predictor(choice.chosen.folder)
     report = evaluate(
         dataset,
-        load_predictor(choice.chosen.folder),
+        predictor,
         name=choice.chosen.name,
         metric=metric,
         goal=problem.goal,
@@ -223,7 +224,8 @@ def _evaluate(given: Given, folder: Path) -> Report:
         to=folder,
         progress=given.progress,
     )
-    why = {"chosen": choice.chosen.name, "reason": choice.reason}
+    weighed = f"; its classes are weighed to serve {metric}" if isinstance(predictor, Decision) else ""
+    why = {"chosen": choice.chosen.name, "reason": choice.reason + weighed}
     (folder / CHOICE).write_text(json.dumps(why, ensure_ascii=False), encoding="utf-8")
     return report
 

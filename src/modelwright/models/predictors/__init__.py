@@ -7,6 +7,7 @@ The ladder and training make predictors; this room holds what they make and how 
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -27,6 +28,7 @@ PREDICTORS = Table(
         "neighbours": "modelwright.models.predictors.neighbours:Neighbours",
         "trees": "modelwright.models.predictors.trees:Trees",
         "blend": "modelwright.models.predictors.blend:Blend",
+        "decision": "modelwright.models.predictors.decision:Decision",
         "transformer": "modelwright.models.predictors.transformer:Transformer",
         "fake": "modelwright.models.predictors.fake:Fake",
     },
@@ -38,12 +40,14 @@ PREDICTORS = Table(
 class Predictions:
     """The answers to N examples.
 
-    Exactly one of the two is set: `probabilities_NC` (float64, rows sum to 1, columns in the order of
-    `schema.classes`) for classification, `values_N` (float64) for regression.
+    Exactly one of the first two is set: `probabilities_NC` (float64, rows sum to 1, columns in the order of
+    `schema.classes`) for classification, `values_N` (float64) for regression. `weights_C` multiplies the
+    probabilities before the largest decides which class is answered; None: the likeliest class is.
     """
 
     probabilities_NC: np.ndarray | None = None
     values_N: np.ndarray | None = None
+    weights_C: np.ndarray | None = None
 
     def __len__(self) -> int:
         answers = self.values_N if self.probabilities_NC is None else self.probabilities_NC
@@ -52,9 +56,26 @@ class Predictions:
 
     @property
     def indices_N(self) -> np.ndarray:
-        """The likeliest class of each example, as an index into `schema.classes`."""
+        """The class that is answered to each example, as an index into `schema.classes`."""
         assert self.probabilities_NC is not None
-        return np.asarray(self.probabilities_NC.argmax(axis=1))
+        weights_C = 1.0 if self.weights_C is None else self.weights_C
+        return np.asarray((self.probabilities_NC * weights_C).argmax(axis=1))
+
+    def take(self, chosen: np.ndarray | slice) -> Predictions:
+        """The answers at `chosen` alone: places, flags or a slice."""
+        if self.values_N is not None:
+            return Predictions(values_N=self.values_N[chosen])
+        assert self.probabilities_NC is not None
+        return Predictions(self.probabilities_NC[chosen], weights_C=self.weights_C)
+
+
+def joined(parts: Sequence[Predictions]) -> Predictions:
+    """The answers of all parts, one after the other; one predictor gave them all."""
+    values = [part.values_N for part in parts if part.values_N is not None]
+    if values:
+        return Predictions(values_N=np.concatenate(values))
+    tables = [part.probabilities_NC for part in parts if part.probabilities_NC is not None]
+    return Predictions(np.concatenate(tables), weights_C=parts[0].weights_C)
 
 
 class Predictor(Protocol):
