@@ -161,9 +161,9 @@ def test_an_image_is_read_and_what_is_none_is_grey() -> None:
 
 
 def test_gradients_tell_edges_apart_but_not_brightness() -> None:
-    upright = np.zeros((1, 32, 32), dtype=np.float32)
+    upright = np.zeros((1, 32, 32, 3), dtype=np.float32)
     upright[:, :, 16:] = 0.5
-    flat = upright.transpose(0, 2, 1)
+    flat = upright.transpose(0, 2, 1, 3)
     assert np.abs(gradients_NF(upright) - gradients_NF(flat)).max() > 0.3
     np.testing.assert_allclose(gradients_NF(upright), gradients_NF(upright + 0.3), atol=1e-5)
 

@@ -14,6 +14,7 @@ RUNGS = Table(
         "rule": "modelwright.ladder.rungs.rule:RUNG",
         "linear": "modelwright.ladder.rungs.linear:RUNG",
         "neighbours": "modelwright.ladder.rungs.neighbours:RUNG",
+        "kernel": "modelwright.ladder.rungs.kernel:RUNG",
         "head": "modelwright.ladder.rungs.head:RUNG",
         "trees": "modelwright.ladder.rungs.trees:RUNG",
     },

@@ -13,7 +13,7 @@ import polars as pl
 
 from modelwright.models.features.categories import Categories, fit_categories
 from modelwright.models.features.frame import texts
-from modelwright.models.features.images import Images, fit_images
+from modelwright.models.features.images import Gradients, Images, fit_images
 from modelwright.models.features.numbers import Numbers, fit_numbers, raw_names
 from modelwright.models.features.stored import State
 from modelwright.models.features.text import Text, fit_terms
@@ -22,8 +22,14 @@ from modelwright.records import ColumnKind, Schema
 if TYPE_CHECKING:
     from scipy.sparse import csr_matrix
 
-Encoder = Numbers | Categories | Text | Images
-_KINDS: dict[str, type[Encoder]] = {"numbers": Numbers, "categories": Categories, "text": Text, "images": Images}
+Encoder = Numbers | Categories | Text | Images | Gradients
+_KINDS: dict[str, type[Encoder]] = {
+    "numbers": Numbers,
+    "categories": Categories,
+    "text": Text,
+    "images": Images,
+    "gradients": Gradients,
+}
 
 MAX_BENT_COLUMNS = 200
 """Wider tables get no piecewise linear encoding: it multiplies their width by up to 32."""
@@ -43,6 +49,14 @@ class Design:
     def transform(self, examples: pl.DataFrame) -> np.ndarray | csr_matrix:
         """The features of each example: sparse where any encoder's are, else dense."""
         return side_by_side([encoder.transform(examples) for encoder in self.encoders], len(examples))
+
+    def views(self, examples: pl.DataFrame, count: int) -> list[np.ndarray | csr_matrix]:
+        """The features of each example, and of an image's other views, `count` times (N, F)."""
+        if count == 1:
+            return [self.transform(examples)]
+        (encoder,) = self.encoders
+        assert isinstance(encoder, Gradients)
+        return [*encoder.views(examples, count)]
 
     def state(self) -> State:
         """What `from_state` needs."""

