@@ -25,7 +25,7 @@ from modelwright.evaluation.metrics import metrics_for, score
 from modelwright.ladder.rung import FOLDS, Rung
 from modelwright.ladder.rungs import LANGUAGE_MODEL_RUNGS, NO_LANGUAGE_MODEL, RUNGS
 from modelwright.ladder.verdict import Standing, decide
-from modelwright.models.fitting.folds import folds_within
+from modelwright.models.fitting.folds import ENOUGH, folds_within
 from modelwright.models.predictors import Predictions, Predictor, joined, save_predictor
 from modelwright.models.predictors.decision import Decision
 from modelwright.models.predictors.out_of_sample import load_out_of_sample, save_out_of_sample
@@ -44,8 +44,6 @@ from modelwright.records import (
 )
 
 SCORE = "score.json"
-ENOUGH = 1000
-"""Validation examples from which on they alone are scored: an accuracy of .9 is then known to .02."""
 CONSTANT = "constant"
 ALWAYS = (CONSTANT, "rule")
 """Rungs that are fitted whatever time is left: what all others are measured against."""

@@ -9,6 +9,7 @@ from typing import Any, Protocol
 import numpy as np
 import polars as pl
 
+from modelwright.models.encode import has_read
 from modelwright.models.fitting.folds import out_of_fold
 from modelwright.models.predictors import Predictions, Predictor
 from modelwright.records import Schema
@@ -64,6 +65,11 @@ class Rung:
     def total_seconds(self, schema: Schema, train: pl.DataFrame, *, folded: bool) -> float:
         """About how long `fit` takes, with the answers to train where these are wanted."""
         return self.seconds(schema, train) * (1 + self.folding_fits * folded)
+
+
+def reading_seconds(schema: Schema, train: pl.DataFrame) -> float:
+    """About how long the sentence encoder reads `train`, 256 word pieces of a text; nothing where it just did."""
+    return 0.0 if has_read(len(train)) else 4e-5 * min(text_characters(schema, train), 1100 * len(train))
 
 
 def text_characters(schema: Schema, train: pl.DataFrame) -> int:

@@ -15,12 +15,11 @@ import numpy as np
 import polars as pl
 
 from modelwright.evaluation.compare import paired_standard_error
-from modelwright.models.fitting.folds import as_predictions
 from modelwright.models.fitting.linear import fit_linear
 from modelwright.models.fitting.neighbours import fit_neighbours
 from modelwright.models.fitting.smooth import fit_smooth
 from modelwright.models.fitting.trees import Pairs, Table, boost
-from modelwright.models.predictors import Predictions, Predictor
+from modelwright.models.predictors import Predictor, as_predictions
 from modelwright.models.predictors.blend import mean_of
 from modelwright.models.predictors.trees import Trees
 from modelwright.models.threads import cores
@@ -73,7 +72,7 @@ def simple_candidates(
         answers: list[np.ndarray] = []
         for kept, held in pairs:
             predictor = fit(schema, examples[kept], seed=seed)
-            answers.append(as_array(predictor.predict(examples[held])))
+            answers.append(predictor.predict(examples[held]).array)
             if len(answers) < len(pairs) and time.monotonic() - started > budget:
                 break
         if len(answers) == len(pairs):
@@ -165,13 +164,6 @@ def mixed(bench: Bench, answers: Sequence[list[np.ndarray]], weights: tuple[floa
     """The blend's answers, one array for each pair."""
     schema = bench.table.schema
     return [
-        as_array(mean_of([as_predictions(schema, each[pair]) for each in answers], weights))
+        mean_of([as_predictions(schema, each[pair]) for each in answers], weights).array
         for pair in range(len(bench.pairs))
     ]
-
-
-def as_array(predictions: Predictions) -> np.ndarray:
-    """Whichever of the two arrays is set."""
-    found = predictions.probabilities_NC if predictions.values_N is None else predictions.values_N
-    assert found is not None
-    return found

@@ -22,10 +22,10 @@ from modelwright.data.parts import read_part, targets_N
 from modelwright.evaluation.decision import decided
 from modelwright.evaluation.diagnose import HistoryPoint
 from modelwright.evaluation.intervals import all_intervals
-from modelwright.models.fitting.folds import as_predictions, folds_N, folds_within
+from modelwright.models.fitting.folds import ENOUGH, folds_N, folds_within
 from modelwright.models.fitting.linear import log_loss
 from modelwright.models.fitting.trees import Pairs, Table, held_out, read_table
-from modelwright.models.predictors import Predictions, Predictor, joined, save_predictor
+from modelwright.models.predictors import Predictions, Predictor, as_predictions, joined, save_predictor
 from modelwright.models.predictors.blend import Blend
 from modelwright.models.predictors.out_of_sample import save_out_of_sample
 from modelwright.models.predictors.trees import Trees
@@ -44,8 +44,6 @@ SEARCH_SHARE = 0.6
 """Of the budget; the rest is for simpler candidates, a finer learning rate and the last fit."""
 TOLD = 2000
 """Examples of each part that the history is told of."""
-ENOUGH = 1000
-"""Validation examples from which on train is not answered out of fold (as on the ladder)."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import polars as pl
 
-from modelwright.ladder.rung import Rung, text_characters
-from modelwright.models.encode import find_encoder, has_read
+from modelwright.ladder.rung import Rung, reading_seconds
+from modelwright.models.encode import find_encoder
 from modelwright.models.fitting.head import FrozenEncoder, fit_head
 from modelwright.records import Schema
 
@@ -19,9 +19,7 @@ def _applies(schema: Schema, count: int) -> str | None:
 
 
 def _seconds(schema: Schema, train: pl.DataFrame) -> float:
-    # The encoder reads 256 word pieces of a text, and what neighbours had it read is remembered.
-    read = 0 if has_read(len(train)) else min(text_characters(schema, train), 1100 * len(train))
-    return 3 + 4e-5 * read + 4e-6 * len(train) * max(1, len(schema.classes))
+    return 3 + reading_seconds(schema, train) + 4e-6 * len(train) * max(1, len(schema.classes))
 
 
 RUNG = Rung("classical", fit_head, _applies, _seconds, 0.5, FrozenEncoder.out_of_fold)

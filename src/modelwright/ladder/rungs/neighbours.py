@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import polars as pl
 
-from modelwright.ladder.rung import Rung, text_characters
+from modelwright.ladder.rung import Rung, reading_seconds
 from modelwright.models.encode import find_encoder
 from modelwright.models.fitting.neighbours import fit_neighbours
 from modelwright.models.predictors.neighbours import Neighbours
@@ -29,8 +29,7 @@ def _applies(schema: Schema, count: int) -> str | None:
 
 def _seconds(schema: Schema, train: pl.DataFrame) -> float:
     if schema.kind == "text":
-        read = min(text_characters(schema, train), 1100 * len(train))  # the encoder reads 256 word pieces
-        return 3 + 4e-5 * read + 2e-7 * len(train) * min(len(train), 4000)
+        return 3 + reading_seconds(schema, train) + 2e-7 * len(train) * min(len(train), 4000)
     return 0.5 + 1e-3 * len(train) * (schema.kind == "image") + 2e-8 * len(train) * 4000 * 5
 
 

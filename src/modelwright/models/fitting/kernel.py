@@ -16,10 +16,11 @@ from modelwright.data.parts import targets_N as targets_of
 from modelwright.models.features.design import Design, of_kind
 from modelwright.models.features.images import VIEWS, Gradients
 from modelwright.models.features.landmarks import Landmarks, at_landmarks, squares_NL
-from modelwright.models.fitting.folds import as_predictions, folds_N
-from modelwright.models.fitting.linear import log_loss, logistic, predictor_of, ridge
-from modelwright.models.predictors import Predictions
-from modelwright.models.predictors.linear import Linear, softmax
+from modelwright.models.fitting.folds import folds_N
+from modelwright.models.fitting.linear import log_loss
+from modelwright.models.fitting.smooth import fit_near
+from modelwright.models.predictors import Predictions, as_predictions, softmax
+from modelwright.models.predictors.linear import Linear
 from modelwright.models.threads import one_thread
 from modelwright.records import Schema
 
@@ -70,7 +71,7 @@ class Kernel(Linear):
                 inside, held = np.flatnonzero(fold_N != fold), np.flatnonzero(fold_N == fold)
                 near, targets = self._near_NL[inside], self._targets_N[inside]
                 scores_nC = _scores(
-                    _fitted(self.schema, self._landmarks, near, targets, self._strength), self._near_NL[held]
+                    fit_near(self.schema, self._landmarks, near, targets, self._strength), self._near_NL[held]
                 )
                 answers_NC[held] = scores_nC if regression else softmax(scores_nC)
         return as_predictions(self.schema, answers_NC[:, 0] if regression else answers_NC)
@@ -91,7 +92,7 @@ def fit_kernel(schema: Schema, train: pl.DataFrame, *, seed: int) -> Kernel:
         best: tuple[float, float] = (np.inf, STRENGTHS[schema.task][0])
         with one_thread():
             for strength in STRENGTHS[schema.task]:
-                fitted = _fitted(schema, landmarks, near[inside_n], targets_N[part][inside_n], strength)
+                fitted = fit_near(schema, landmarks, near[inside_n], targets_N[part][inside_n], strength)
                 loss = _loss(schema, _scores(fitted, near[held_n]), targets_N[part][held_n])
                 if loss >= best[0]:
                     break  # one valley, walked from the strongest penalty
@@ -103,7 +104,7 @@ def fit_kernel(schema: Schema, train: pl.DataFrame, *, seed: int) -> Kernel:
     best = min([best, *(tried(rate, views) for views in VIEWS[1:])], key=lambda each: each.loss)
     near_NL = best.landmarks.mean_near(seen[: best.landmarks.views])
     with one_thread():
-        fitted = _fitted(schema, best.landmarks, near_NL, targets_N, best.strength)
+        fitted = fit_near(schema, best.landmarks, near_NL, targets_N, best.strength)
     return Kernel(fitted, best.landmarks, near_NL, targets_N, best.strength)
 
 
@@ -117,17 +118,6 @@ def _landmarks(encoder: Gradients, seen: list[np.ndarray], rate: float, views: i
 
 def _typical(points_LD: np.ndarray) -> float:
     return float(np.median(squares_NL(points_LD[:500], points_LD[:500]))) or 1.0
-
-
-def _fitted(
-    schema: Schema, landmarks: Landmarks, near_nL: np.ndarray, targets_n: np.ndarray, strength: float
-) -> Linear:
-    """The linear model on nearness."""
-    if schema.task == "regression":
-        mean, scale = float(targets_n.mean()), float(targets_n.std()) or 1.0
-        return predictor_of(schema, landmarks, ridge(near_nL, (targets_n - mean) / scale, strength), targets_n)
-    local_n = np.unique(targets_n, return_inverse=True)[1]
-    return predictor_of(schema, landmarks, logistic(near_nL, local_n, strength), targets_n)
 
 
 def _scores(model: Linear, near_nL: np.ndarray) -> np.ndarray:

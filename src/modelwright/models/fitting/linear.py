@@ -18,7 +18,8 @@ from modelwright.data.parts import targets_N as targets_of
 from modelwright.models.features.design import Design, fit_design
 from modelwright.models.features.landmarks import Landmarks
 from modelwright.models.fitting.folds import folds_N
-from modelwright.models.predictors.linear import Linear, softmax
+from modelwright.models.predictors import softmax
+from modelwright.models.predictors.linear import Linear
 from modelwright.models.threads import one_thread
 from modelwright.records import Schema
 

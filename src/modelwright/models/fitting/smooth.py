@@ -27,7 +27,8 @@ from modelwright.models.fitting.linear import (
     predictor_of,
     ridge,
 )
-from modelwright.models.predictors.linear import Linear, softmax
+from modelwright.models.predictors import softmax
+from modelwright.models.predictors.linear import Linear
 from modelwright.models.threads import one_thread
 from modelwright.records import Schema
 
@@ -53,7 +54,7 @@ def _fit(schema: Schema, train: pl.DataFrame, seed: int) -> Linear:
     typical = float(np.median(squares_NL(points_LD, points_LD))) or 1.0
     part = np.sort(generator.permutation(len(train))[:TUNING_COUNT])
     best: tuple[float, Landmarks, float] | None = None
-    held_loss, strengths, solve = _plan(schema, targets_N, part, seed)
+    held_loss, strengths = _plan(schema, targets_N, part, seed)
     for rate in RATES:
         landmarks = at_landmarks(design, points_LD, rate / typical)
         near = landmarks.near(coordinates_ND[part])
@@ -63,13 +64,13 @@ def _fit(schema: Schema, train: pl.DataFrame, seed: int) -> Linear:
         best = (loss, landmarks, strength)
     assert best is not None
     _, landmarks, strength = best
-    return solve(landmarks, landmarks.near(coordinates_ND), strength)
+    return fit_near(schema, landmarks, landmarks.near(coordinates_ND), targets_N, strength)
 
 
 def _plan(
     schema: Schema, targets_N: np.ndarray, part: np.ndarray, seed: int
-) -> tuple[Callable[[Any, float], float], tuple[float, ...], Callable[[Landmarks, Any, float], Linear]]:
-    """The held-out loss of a strength on `part`, the strengths to try, and the last fit on all of train."""
+) -> tuple[Callable[[Any, float], float], tuple[float, ...]]:
+    """The held-out loss of a strength on `part`, and the strengths to try."""
     rounds = 5 if len(part) <= FEW else 3
     if schema.task == "regression":
         mean, scale = float(targets_N.mean()), float(targets_N.std()) or 1.0
@@ -80,10 +81,7 @@ def _plan(
             scores, held = held_margins(ridge, near, scaled_n, alpha, fold_n, rounds)
             return float(((scores[:, 0] - scaled_n[held]) ** 2).mean()) if len(held) else np.inf
 
-        def values(landmarks: Landmarks, near: Any, alpha: float) -> Linear:
-            return predictor_of(schema, landmarks, ridge(near, (targets_N - mean) / scale, alpha), targets_N)
-
-        return squared, RIDGE_ALPHA, values
+        return squared, RIDGE_ALPHA
     local_n = np.unique(targets_N[part], return_inverse=True)[1]
     fold_n = folds_N(local_n, 5, seed=seed, stratified=True)
 
@@ -91,8 +89,15 @@ def _plan(
         scores, held = held_margins(logistic, near, local_n, c, fold_n, rounds)
         return log_loss(softmax(scores), local_n[held]) if len(held) else np.inf
 
-    def classes(landmarks: Landmarks, near: Any, c: float) -> Linear:
-        local_N = np.unique(targets_N, return_inverse=True)[1]
-        return predictor_of(schema, landmarks, logistic(near, local_N, c), targets_N)
+    return logged, LOGISTIC_C
 
-    return logged, LOGISTIC_C, classes
+
+def fit_near(
+    schema: Schema, landmarks: Landmarks, near_NL: np.ndarray, targets_N: np.ndarray, strength: float
+) -> Linear:
+    """The linear model on nearness: ridge regression of standardised values, or logistic regression."""
+    if schema.task == "regression":
+        mean, scale = float(targets_N.mean()), float(targets_N.std()) or 1.0
+        return predictor_of(schema, landmarks, ridge(near_NL, (targets_N - mean) / scale, strength), targets_N)
+    local_N = np.unique(targets_N, return_inverse=True)[1]
+    return predictor_of(schema, landmarks, logistic(near_NL, local_N, strength), targets_N)

@@ -50,9 +50,14 @@ class Predictions:
     weights_C: np.ndarray | None = None
 
     def __len__(self) -> int:
-        answers = self.values_N if self.probabilities_NC is None else self.probabilities_NC
-        assert answers is not None
-        return len(answers)
+        return len(self.array)
+
+    @property
+    def array(self) -> np.ndarray:
+        """Whichever is set: probabilities (N, C), or values (N,)."""
+        found = self.probabilities_NC if self.values_N is None else self.values_N
+        assert found is not None
+        return found
 
     @property
     def indices_N(self) -> np.ndarray:
@@ -67,6 +72,19 @@ class Predictions:
             return Predictions(values_N=self.values_N[chosen])
         assert self.probabilities_NC is not None
         return Predictions(self.probabilities_NC[chosen], weights_C=self.weights_C)
+
+
+def as_predictions(schema: Schema, answers: np.ndarray) -> Predictions:
+    """The array as probabilities or values, whichever the task asks for."""
+    return Predictions(values_N=answers) if schema.task == "regression" else Predictions(answers)
+
+
+def softmax(scores_NC: np.ndarray) -> np.ndarray:
+    """exp(score) over the sum of exp(scores) of the example, float64."""
+    shifted_NC = np.asarray(scores_NC, dtype=np.float64)
+    shifted_NC = shifted_NC - shifted_NC.max(axis=1, keepdims=True)
+    powers_NC = np.exp(shifted_NC)
+    return np.asarray(powers_NC / powers_NC.sum(axis=1, keepdims=True))
 
 
 def joined(parts: Sequence[Predictions]) -> Predictions:

@@ -13,16 +13,8 @@ import polars as pl
 from modelwright.models.features.design import Design
 from modelwright.models.features.landmarks import Landmarks
 from modelwright.models.features.stored import load_state, save_state
-from modelwright.models.predictors import Predictions
+from modelwright.models.predictors import Predictions, softmax
 from modelwright.records import Schema
-
-
-def softmax(scores_NC: np.ndarray) -> np.ndarray:
-    """exp(score) over the sum of exp(scores) of the example, float64."""
-    shifted_NC = np.asarray(scores_NC, dtype=np.float64)
-    shifted_NC = shifted_NC - shifted_NC.max(axis=1, keepdims=True)
-    powers_NC = np.exp(shifted_NC)
-    return np.asarray(powers_NC / powers_NC.sum(axis=1, keepdims=True))
 
 
 class Linear:

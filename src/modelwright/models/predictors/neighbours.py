@@ -15,7 +15,7 @@ from modelwright.models.encode import copy_encoder, embed
 from modelwright.models.features.design import Design, of_kind
 from modelwright.models.features.frame import texts
 from modelwright.models.features.stored import load_state, save_state
-from modelwright.models.predictors import Predictions
+from modelwright.models.predictors import Predictions, as_predictions
 from modelwright.records import Schema
 
 ENCODER = "encoder"
@@ -78,11 +78,13 @@ class Neighbours:
         """Probabilities or values, one for each example."""
         if not len(examples):
             shape = (0,) if self.schema.task == "regression" else (0, len(self.schema.classes))
-            return as_answer(self.schema, np.zeros(shape))
+            return as_predictions(self.schema, np.zeros(shape))
         asked_ND = self._coordinates.of(examples)
         nearest_NK, squares_NK = nearest(asked_ND, self._known_MD, self._voting.count)
         prior = mean_answer(self.schema, self._answers_M)
-        return as_answer(self.schema, vote(self.schema, self._answers_M[nearest_NK], squares_NK, self._voting, prior))
+        return as_predictions(
+            self.schema, vote(self.schema, self._answers_M[nearest_NK], squares_NK, self._voting, prior)
+        )
 
     def out_of_fold(self, fold_N: np.ndarray) -> Predictions:
         """The answer to each known example by the others outside its fold.
@@ -93,7 +95,9 @@ class Neighbours:
         codes = np.concatenate([fold_N, fold_N])
         nearest_NK, squares_NK = nearest(self._known_MD, self._known_MD, self._voting.count, codes)
         prior = mean_answer(self.schema, self._answers_M)
-        return as_answer(self.schema, vote(self.schema, self._answers_M[nearest_NK], squares_NK, self._voting, prior))
+        return as_predictions(
+            self.schema, vote(self.schema, self._answers_M[nearest_NK], squares_NK, self._voting, prior)
+        )
 
     def save(self, folder: Path) -> None:
         """Write `neighbours.json` and `neighbours.safetensors`, and the encoder where one is used."""
@@ -178,8 +182,3 @@ def mean_answer(schema: Schema, answers_M: np.ndarray) -> np.ndarray:
     if schema.task == "regression":
         return np.asarray(answers_M.mean())
     return np.bincount(answers_M, minlength=len(schema.classes)) / len(answers_M)
-
-
-def as_answer(schema: Schema, answers: np.ndarray) -> Predictions:
-    """The array as probabilities or values, whichever the task asks for."""
-    return Predictions(values_N=answers) if schema.task == "regression" else Predictions(answers)

@@ -11,7 +11,7 @@ import numpy as np
 import polars as pl
 
 from modelwright.errors import IntegrityError
-from modelwright.models.predictors import Predictions
+from modelwright.models.predictors import Predictions, softmax
 from modelwright.records import Schema
 
 if TYPE_CHECKING:
@@ -135,9 +135,3 @@ def outputs_NK(network: Network, features: Tokens | Pixels, *, batch_tokens: int
             found_NK[chosen] = network(inputs).double().cpu().numpy()
             start += len(chosen)
     return found_NK
-
-
-def softmax(logits_NK: np.ndarray) -> np.ndarray:
-    """exp(x) / Σ exp(x) along the last axis, shifted by the largest so that nothing overflows."""
-    shifted = np.exp(logits_NK - logits_NK.max(axis=-1, keepdims=True))
-    return np.asarray(shifted / shifted.sum(axis=-1, keepdims=True))
