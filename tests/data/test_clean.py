@@ -126,6 +126,8 @@ def test_missing_equals_missing_and_nothing_else() -> None:
     titled = frame.with_columns(title=pl.Series(["t", None, " ", "y"]))
     assert missing_input(titled, two).to_list() == [False, True, True, False]
     assert not missing_input(titled, table(titled)).any()
+    beside = Schema("classification", "text", (Column("text", "text"), Column("title", "category")), "label")
+    assert missing_input(titled, beside).to_list() == [True, True, True, False]
 
 
 def test_outputs_are_strings_or_finite_numbers() -> None:

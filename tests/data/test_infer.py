@@ -65,7 +65,18 @@ def test_a_column_that_hardly_varies_does_not_make_a_text_a_table() -> None:
     found = infer(frame, output="label")
     assert (found.kind, set(found.excluded)) == ("text", {"flag"})
     asked = infer(frame, output="label", inputs=("text", "flag"))
-    assert asked.kind == "table"
+    assert [column.name for column in asked.inputs] == ["text", "flag"]
+
+
+def test_a_few_categories_beside_a_text_are_read_with_it() -> None:
+    shop = ["north", "south", "east"]
+    frame = table(shop=[shop[n % 3] for n in range(COUNT)], text=TEXTS, label=LABELS)
+    found = infer(frame, output="label")
+    assert (found.kind, [column.kind for column in found.inputs]) == ("text", ["category", "text"])
+    assert any("read together" in note for note in found.notes)
+    assert infer(frame.with_columns(size=pl.Series(NUMBERS)), output="label").kind == "table"
+    long = frame.with_columns(pl.col("shop") + "-branch-of-the-company-with-a-long-name")
+    assert infer(long, output="label").kind == "table"
 
 
 def test_named_inputs_are_kept_even_where_they_identify() -> None:

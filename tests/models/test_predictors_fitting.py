@@ -7,9 +7,10 @@ from sklearn.neighbors import KNeighborsRegressor
 
 from modelwright.models.encode import find_encoder
 from modelwright.models.fitting.folds import folds_N, folds_within, out_of_fold
-from modelwright.models.fitting.linear import fit_linear, least
+from modelwright.models.fitting.linear import fit_linear
 from modelwright.models.fitting.neighbours import fit_neighbours
 from modelwright.models.fitting.rule import fit_rule
+from modelwright.models.fitting.strength import least
 from modelwright.models.fitting.trees import allowed_rounds, fit_trees, on_log_scale, read_table
 from modelwright.models.predictors.constant import Constant
 from modelwright.models.predictors.neighbours import Voting, nearest, vote

@@ -67,9 +67,9 @@ def drop(
 
 
 def missing_input(examples: pl.DataFrame, schema: Schema) -> pl.Series:
-    """Where a text or an image has nothing in it; a table's gaps are for the models to deal with."""
+    """Where a text or an image has nothing in it; gaps in a table or beside a text are for the models."""
     nothing = pl.repeat(schema.kind != "table", len(examples), eager=True)
-    for column in schema.inputs:
+    for column in (column for column in schema.inputs if column.kind == schema.kind):
         values = examples[column.name]
         empty = values.is_null()
         if values.dtype == pl.String:

@@ -31,6 +31,8 @@ _CLASS_WORDS = frozenset({"label", "labels", "class", "category", "target", "int
 _PARTS = frozenset({"train", "training", "validation", "valid", "val", "dev", "test", "testing", "unlabeled"})
 _PART_NAMES = frozenset({"split", "fold", "folds", "cv", "cv_fold", "partition", "subset", "kfold", "set"})
 _NEARLY_CONSTANT = 0.95
+_FEW_BESIDE, _SHARE_BESIDE = 3, 0.25
+"""Up to so many categories, and such a share of the characters, count as part of the text. Chosen."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -228,11 +230,13 @@ def _inputs(
         kind = "text"
         leading = [name for name, each in usable.items() if each == "text"]
         rest = "is nearly always the same beside the text"
+    elif "text" in found_kinds and _beside_text(frame, usable, others):
+        kind, leading, rest = "text", list(usable), ""
     else:
         kind, leading, rest = "table", list(usable), ""
     excluded.update({name: rest for name in usable if name not in leading})
     if kind == "text" and len(leading) > 1:
-        notes.append(f"the texts of {', '.join(map(repr, leading))} are read together")
+        notes.append(f"{', '.join(map(repr, leading))} are read together, as one text")
     return tuple(Column(name, usable[name]) for name in leading), excluded, kind
 
 
@@ -265,6 +269,14 @@ def _is_part(column: pl.Series) -> bool:
     if column.dtype == pl.String:
         return len(values) <= 5 and set(values.str.to_lowercase().to_list()) <= _PARTS
     return column.name.casefold() != "set" and column.dtype == pl.Int64 and len(values) <= 20
+
+
+def _beside_text(frame: pl.DataFrame, usable: dict[str, ColumnKind], others: list[str]) -> bool:
+    """Whether the other columns are words too, and few beside what the texts say: all are read as one text then."""
+    if len(others) > _FEW_BESIDE or any(usable[name] not in ("category", "boolean") for name in others):
+        return False
+    length = {name: int(frame[name].cast(pl.String).str.len_chars().sum() or 0) for name in usable}
+    return sum(length[name] for name in others) <= _SHARE_BESIDE * sum(length.values())
 
 
 def _nearly_constant(column: pl.Series) -> bool:

@@ -132,12 +132,13 @@ def _known(kind: ColumnKind, column: pl.Series) -> tuple[Any, ...]:
 def _nullable(predictor: Predictor, examples: pl.DataFrame) -> set[str]:
     """The columns that the predictor can do without, found by asking it once for each.
 
-    A text or an image that is missing leaves nothing to answer from, so those never are.
+    A text or an image that is missing leaves little to answer from, so those never are.
     """
-    names = predictor.schema.names
-    if predictor.schema.kind != "table":
+    schema = predictor.schema
+    names = [column.name for column in schema.inputs if column.kind != schema.kind]
+    if not names:
         return set()
-    one = examples.head(1).select(names)
+    one = examples.head(1).select(schema.names)
     frames = [one.with_columns(pl.lit(None, dtype=one[name].dtype).alias(name)) for name in names]
     if _answers(predictor, pl.concat(frames)):
         return set(names)

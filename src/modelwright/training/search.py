@@ -16,7 +16,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from modelwright.models.fitting.linear import log_loss
 from modelwright.models.fitting.trees import (
     Halves,
     Pairs,
@@ -28,6 +27,7 @@ from modelwright.models.fitting.trees import (
     halves_of,
     on_log_scale,
 )
+from modelwright.models.predictors import log_loss
 from modelwright.models.predictors.trees import raw_answers, spread
 from modelwright.records import plain
 

@@ -23,9 +23,8 @@ from modelwright.evaluation.decision import decided
 from modelwright.evaluation.diagnose import HistoryPoint
 from modelwright.evaluation.intervals import all_intervals
 from modelwright.models.fitting.folds import ENOUGH, folds_N, folds_within
-from modelwright.models.fitting.linear import log_loss
 from modelwright.models.fitting.trees import Pairs, Table, held_out, read_table
-from modelwright.models.predictors import Predictions, Predictor, as_predictions, joined, save_predictor
+from modelwright.models.predictors import Predictions, Predictor, as_predictions, joined, log_loss, save_predictor
 from modelwright.models.predictors.blend import Blend
 from modelwright.models.predictors.out_of_sample import save_out_of_sample
 from modelwright.models.predictors.trees import Trees
@@ -149,7 +148,8 @@ def _ground(
 ) -> tuple[Table, Pairs, Pairs]:
     """The table that trials are made on, and the pairs of kept and held-out places to search and to judge on."""
     if not foldable:
-        table = read_table(schema, pl.concat([train, validation], how="diagonal_relaxed"), seed=seed)
+        both = pl.concat([train, validation], how="diagonal_relaxed")
+        table = read_table(schema, both, seed=seed, learned=len(train))
         last = np.arange(len(train), len(train) + len(validation))
         pairs = [(np.arange(len(train)), last)]
         return table, pairs, pairs

@@ -28,7 +28,8 @@ def _seconds(schema: Schema, train: pl.DataFrame) -> float:
     trees = len(schema.classes) if len(schema.classes) > 2 else 1
     width = TOPICS if schema.kind == "text" else len(schema.inputs)
     cells = len(train) * (width + 10) + 20_000
-    return min(40.0, 1 + cells * trees * 600 / 4e7) + 2e-6 * text_characters(schema, train)
+    opinions = 4e-6 if schema.kind == "table" else 0.0
+    return min(40.0, 1 + cells * trees * 600 / 4e7) + (2e-6 + opinions) * text_characters(schema, train)
 
 
 RUNG = Rung("classical", fit_trees, _applies, _seconds)

@@ -15,6 +15,7 @@ from modelwright.models.features.categories import Categories, fit_categories
 from modelwright.models.features.frame import texts
 from modelwright.models.features.images import Gradients, Images, fit_images
 from modelwright.models.features.numbers import Numbers, fit_numbers, raw_names
+from modelwright.models.features.quantities import Quantities, fit_quantities
 from modelwright.models.features.stored import State
 from modelwright.models.features.text import Text, fit_terms
 from modelwright.records import ColumnKind, Schema
@@ -22,11 +23,12 @@ from modelwright.records import ColumnKind, Schema
 if TYPE_CHECKING:
     from scipy.sparse import csr_matrix
 
-Encoder = Numbers | Categories | Text | Images | Gradients
+Encoder = Numbers | Categories | Text | Quantities | Images | Gradients
 _KINDS: dict[str, type[Encoder]] = {
     "numbers": Numbers,
     "categories": Categories,
     "text": Text,
+    "quantities": Quantities,
     "images": Images,
     "gradients": Gradients,
 }
@@ -91,7 +93,8 @@ def fit_design(
     """Encoders for every input column, and the features of `examples`.
 
     Args:
-        bent: Numbers may bend (piecewise linear encoding), where the table is not too wide.
+        bent: Numbers may bend (piecewise linear encoding), where the table is not too wide. Those that texts
+            name are numbers too; where there are any, words add up as facts instead of sharing a text's length.
         with_text: False leaves text columns out.
     """
     encoders: list[Encoder] = []
@@ -105,28 +108,53 @@ def fit_design(
         rare = max(2, min(10, len(examples) // 500))
         encoders.append(fit_categories(examples, categories, min_count=rare, max_values=300))
         blocks.append(encoders[-1].transform(examples))
-    if with_text and (columns := of_kind(schema, "text")):
-        for group in [columns] if schema.kind == "text" else [(name,) for name in columns]:
-            encoder, weights = _fit_text(examples, group, alone=schema.kind == "text")
+    if with_text:
+        for group in text_groups(schema):
+            named = fit_quantities(examples, group) if bent else None
+            facts = named is not None and bool(named.kept)
+            encoder, weights = fit_text(examples, group, characters=schema.kind == "text", unit_length=not facts)
             encoders.append(encoder)
             blocks.append(weights)
+            if named is not None and facts:
+                encoders.append(named)
+                blocks.append(named.transform(examples))
     for name in of_kind(schema, "image"):
         encoders.append(fit_images(examples, name))
         blocks.append(encoders[-1].transform(examples))
     return Design(tuple(encoders)), side_by_side(blocks, len(examples))
 
 
-def _fit_text(examples: pl.DataFrame, columns: tuple[str, ...], *, alone: bool) -> tuple[Text, Any]:
-    """Words and pairs of words; characters too where text is all there is and there is not too much."""
+def can_bend(schema: Schema, examples: pl.DataFrame) -> bool:
+    """Whether `fit_design` may differ with `bent`: there are numbers or dates, or texts name quantities."""
+    if of_kind(schema, "number", "date"):
+        return True
+    return any(fit_quantities(examples, group).kept for group in text_groups(schema))
+
+
+def text_groups(schema: Schema) -> list[tuple[str, ...]]:
+    """The text columns that are read as one text: all where text is all there is, each alone in a table."""
+    columns = of_kind(schema, "text")
+    if schema.kind == "text":
+        return [columns] if columns else []
+    return [(name,) for name in columns]
+
+
+def fit_text(
+    examples: pl.DataFrame, columns: tuple[str, ...], *, characters: bool, unit_length: bool = True
+) -> tuple[Text, Any]:
+    """Words and pairs of words, many of them if `characters`, which are counted too unless there are too many."""
     from scipy.sparse import hstack
 
     documents = texts(examples, columns)
     few = len(documents) < 500
-    characters = sum(map(len, documents))
-    plans: list[Any] = [("word", (1, 2), 1 if few or alone else 2, 300_000 if alone else 30_000)]
-    if alone and characters <= MAX_TEXT_CHARACTERS:
-        sizes = (4, 4) if characters > LONG_TEXT * len(documents) else (2, 5)
+    length = sum(map(len, documents))
+    plans: list[Any] = [("word", (1, 2), 1 if few or characters else 2, 300_000 if characters else 30_000)]
+    if characters and length <= MAX_TEXT_CHARACTERS:
+        sizes = (4, 4) if length > LONG_TEXT * len(documents) else (2, 5)
         plans.append(("char_wb", sizes, 1 if few else 2, 300_000))
-    fitted = [fit_terms(documents, unit, sizes, min_count=low, max_terms=high) for unit, sizes, low, high in plans]
+    fitted = [
+        fit_terms(documents, unit, sizes, min_count=low, max_terms=high, unit_length=unit_length)
+        for unit, sizes, low, high in plans
+    ]
     weights = hstack([each for _, each in fitted], format="csr")
     return Text(columns, tuple(terms for terms, _ in fitted)), weights

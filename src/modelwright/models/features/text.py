@@ -33,12 +33,15 @@ class Terms:
 
     weight(t, d) = (1 + ln count) * (1 + ln((1 + N) / (1 + df))), then each text has unit length
     (Manning, Raghavan & Schütze 2008, section 6.4; smoothed as scikit-learn's TfidfTransformer).
+    With a `scale` each weight is multiplied by it instead: a word then counts the same in a long text as in a
+    short one, as facts do that add up.
     """
 
     unit: Unit
     sizes: tuple[int, int]
     terms: tuple[str, ...]
     idf_F: np.ndarray
+    scale: float | None
     counter: Any  # scikit-learn's CountVectorizer over `terms`
 
     def transform(self, documents: Sequence[str]) -> csr_matrix:
@@ -47,22 +50,34 @@ class Terms:
 
         if not self.terms:
             return csr_matrix((len(documents), 0), dtype=np.float32)
-        return _weighted(self.counter.transform(_shortened(documents)), self.idf_F)
+        return _weighted(self.counter.transform(_shortened(documents)), self.idf_F, self.scale)
 
     def state(self) -> State:
         """What `from_state` needs."""
-        return {"unit": self.unit, "sizes": self.sizes, "terms": self.terms, "idf_F": self.idf_F}
+        return {
+            "unit": self.unit,
+            "sizes": self.sizes,
+            "terms": self.terms,
+            "idf_F": self.idf_F,
+            "scale": self.scale,
+        }
 
     @classmethod
     def from_state(cls, state: State) -> Terms:
         """The vocabulary that `state` came from."""
         terms, sizes = tuple(state["terms"]), (state["sizes"][0], state["sizes"][1])
         counter = counter_of(state["unit"], sizes, vocabulary={term: place for place, term in enumerate(terms)})
-        return cls(state["unit"], sizes, terms, state["idf_F"], counter)
+        return cls(state["unit"], sizes, terms, state["idf_F"], state["scale"], counter)
 
 
 def fit_terms(
-    documents: Sequence[str], unit: Unit, sizes: tuple[int, int], *, min_count: int, max_terms: int
+    documents: Sequence[str],
+    unit: Unit,
+    sizes: tuple[int, int],
+    *,
+    min_count: int,
+    max_terms: int,
+    unit_length: bool = True,
 ) -> tuple[Terms, csr_matrix]:
     """The vocabulary of `documents` and their weights.
 
@@ -72,6 +87,7 @@ def fit_terms(
         sizes: The shortest and the longest n-gram.
         min_count: Terms in fewer documents are left out.
         max_terms: Only the commonest terms are kept.
+        unit_length: False gives all texts one scale, on which their mean square length is 1.
     """
     from scipy.sparse import csr_matrix
 
@@ -79,12 +95,13 @@ def fit_terms(
     try:
         counts = counter.fit_transform(_shortened(documents))
     except ValueError:  # scikit-learn: no term is left
-        nothing = Terms(unit, sizes, (), np.empty(0, dtype=np.float32), counter)
+        nothing = Terms(unit, sizes, (), np.empty(0, dtype=np.float32), None, counter)
         return nothing, csr_matrix((len(documents), 0), dtype=np.float32)
     seen_F = np.bincount(counts.indices, minlength=counts.shape[1])
     idf_F = (1 + np.log((1 + len(documents)) / (1 + seen_F))).astype(np.float32)
-    terms = Terms(unit, sizes, tuple(counter.get_feature_names_out().tolist()), idf_F, counter)
-    return terms, _weighted(counts, idf_F)
+    scale = None if unit_length else _scale(counts, idf_F)
+    terms = Terms(unit, sizes, tuple(counter.get_feature_names_out().tolist()), idf_F, scale, counter)
+    return terms, _weighted(counts, idf_F, scale)
 
 
 def counter_of(unit: Unit, sizes: tuple[int, int], **options: Any) -> Any:
@@ -99,12 +116,17 @@ def _shortened(documents: Sequence[str]) -> list[str]:
     return [document[:MAX_CHARACTERS] for document in documents]
 
 
-def _weighted(counts: csr_matrix, idf_F: np.ndarray) -> csr_matrix:
-    """tf-idf of the counts, in place."""
+def _scale(counts: csr_matrix, idf_F: np.ndarray) -> float:
+    squares = ((1 + np.log(counts.data)) * idf_F[counts.indices]).astype(np.float64) ** 2
+    return float(np.sqrt(counts.shape[0] / max(1.0, squares.sum())))
+
+
+def _weighted(counts: csr_matrix, idf_F: np.ndarray, scale: float | None) -> csr_matrix:
+    """tf-idf of the counts, in place, of unit length or times `scale`."""
     from sklearn.preprocessing import normalize
 
-    counts.data = (1 + np.log(counts.data)) * idf_F[counts.indices]
-    return normalize(counts, copy=False) if counts.shape[0] else counts
+    counts.data = (1 + np.log(counts.data)) * idf_F[counts.indices] * np.float32(scale or 1.0)
+    return normalize(counts, copy=False) if scale is None and counts.shape[0] else counts
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,6 +151,28 @@ class Text:
     def from_state(cls, state: State) -> Text:
         """The encoder that `state` came from."""
         return cls(tuple(state["columns"]), tuple(map(Terms.from_state, state["vocabularies"])))
+
+
+@dataclass(frozen=True, slots=True)
+class Opinion:
+    """Text columns as what a linear model of their terms alone says: a score of each of K classes, or a value."""
+
+    text: Text
+    weights_FK: np.ndarray
+    bias_K: np.ndarray
+
+    def transform(self, examples: pl.DataFrame) -> np.ndarray:
+        """The scores of each example, float64 (N, K)."""
+        return np.asarray(self.text.transform(examples) @ self.weights_FK + self.bias_K, dtype=np.float64)
+
+    def state(self) -> State:
+        """What `from_state` needs."""
+        return {"text": self.text.state(), "weights_FK": self.weights_FK, "bias_K": self.bias_K}
+
+    @classmethod
+    def from_state(cls, state: State) -> Opinion:
+        """The encoder that `state` came from."""
+        return cls(Text.from_state(state["text"]), state["weights_FK"], state["bias_K"])
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,9 +17,8 @@ from modelwright.models.features.design import Design, of_kind
 from modelwright.models.features.images import VIEWS, Gradients
 from modelwright.models.features.landmarks import Landmarks, at_landmarks, squares_NL
 from modelwright.models.fitting.folds import folds_N
-from modelwright.models.fitting.linear import log_loss
 from modelwright.models.fitting.smooth import fit_near
-from modelwright.models.predictors import Predictions, as_predictions, softmax
+from modelwright.models.predictors import Predictions, as_predictions, log_loss, softmax
 from modelwright.models.predictors.linear import Linear
 from modelwright.models.threads import one_thread
 from modelwright.records import Schema

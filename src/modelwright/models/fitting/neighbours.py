@@ -13,7 +13,7 @@ import polars as pl
 from modelwright.data.parts import targets_N as targets_of
 from modelwright.models.encode import find_encoder
 from modelwright.models.features.design import fit_design
-from modelwright.models.fitting.linear import log_loss
+from modelwright.models.predictors import log_loss
 from modelwright.models.predictors.neighbours import Coordinates, Neighbours, Voting, mean_answer, nearest, vote
 from modelwright.models.threads import one_thread
 from modelwright.records import Schema

@@ -16,18 +16,10 @@ from modelwright.data.parts import targets_N as targets_of
 from modelwright.models.features.design import fit_design
 from modelwright.models.features.landmarks import Landmarks, at_landmarks, dense, squares_NL
 from modelwright.models.fitting.folds import folds_N
-from modelwright.models.fitting.linear import (
-    FEW,
-    LOGISTIC_C,
-    RIDGE_ALPHA,
-    held_margins,
-    least,
-    log_loss,
-    logistic,
-    predictor_of,
-    ridge,
-)
-from modelwright.models.predictors import softmax
+from modelwright.models.fitting.linear import LOGISTIC_C, logistic, predictor_of
+from modelwright.models.fitting.ridge import RIDGE_ALPHA, ridge
+from modelwright.models.fitting.strength import FEW, held_margins, least
+from modelwright.models.predictors import log_loss, softmax
 from modelwright.models.predictors.linear import Linear
 from modelwright.models.threads import one_thread
 from modelwright.records import Schema

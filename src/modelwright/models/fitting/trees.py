@@ -6,7 +6,7 @@ Dimensions: N examples, P columns, K classes seen in train.
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -15,6 +15,8 @@ import polars as pl
 from modelwright.data.parts import targets_N as targets_of
 from modelwright.models.features.ordinals import Ordinals, fit_ordinals
 from modelwright.models.fitting.folds import folds_N
+from modelwright.models.fitting.opinions import fit_opinions
+from modelwright.models.fitting.skewed import TREE_SKEWNESS, is_skewed
 from modelwright.models.predictors.trees import Trees, raw_answers
 from modelwright.models.threads import cores
 from modelwright.records import Schema
@@ -37,8 +39,6 @@ CELLS_PER_SECOND = 4e7
 down. Only a guide for the work that is allowed: nothing is timed, so that the same data gives the same trees."""
 MANY_CELLS = 200_000
 """From so many cells on one booster gains from several threads. Chosen."""
-SKEWED = 1.0
-"""Values with more skewness than this are tried on the logarithmic scale too."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,23 +58,24 @@ class Table:
         return len(self.classes_K) if len(self.classes_K) > 2 else 1
 
 
-def read_table(schema: Schema, train: pl.DataFrame, *, seed: int) -> Table:
-    """`train` as trees read it."""
-    targets_N = targets_of(schema, train)
+def read_table(schema: Schema, examples: pl.DataFrame, *, seed: int, learned: int | None = None) -> Table:
+    """`examples` as trees read them; opinions are learned from the first `learned` of them alone (None: all)."""
+    targets_N = targets_of(schema, examples)
     classes_K = np.empty(0, dtype=np.int64)
     if schema.task == "classification":
         classes_K, targets_N = np.unique(targets_N, return_inverse=True)
-    ordinals = fit_ordinals(schema, train, seed=seed)
-    return Table(schema, ordinals, ordinals.transform(train), targets_N, classes_K)
+    ordinals = fit_ordinals(schema, examples, seed=seed)
+    first = len(examples) if learned is None else learned
+    opinions, unseen = fit_opinions(schema, examples[:first], targets_N[:first], seed=seed)
+    said = [np.vstack([each, of.transform(examples[first:])]) for of, each in zip(opinions, unseen, strict=True)]
+    cells_NP = np.hstack([ordinals.transform(examples), *said])
+    return Table(schema, replace(ordinals, opinions=opinions), cells_NP, targets_N, classes_K)
 
 
 def on_log_scale(table: Table) -> Table | None:
     """The table with ln(1 + value) for values; None where some are negative or they are hardly skewed."""
     values_N = table.targets_N
-    if table.schema.task != "regression" or values_N.min() < 0 or values_N.std() == 0:
-        return None
-    skewness = float((((values_N - values_N.mean()) / values_N.std()) ** 3).mean())
-    if skewness < SKEWED:
+    if table.schema.task != "regression" or not is_skewed(values_N, TREE_SKEWNESS):
         return None
     cells = (table.schema, table.ordinals, table.cells_NP, np.log1p(values_N), table.classes_K)
     return Table(*cells, logarithm=True)

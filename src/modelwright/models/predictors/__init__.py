@@ -87,6 +87,12 @@ def softmax(scores_NC: np.ndarray) -> np.ndarray:
     return np.asarray(powers_NC / powers_NC.sum(axis=1, keepdims=True))
 
 
+def log_loss(probabilities_NC: np.ndarray, classes_N: np.ndarray) -> float:
+    """The mean of -ln of the probability of the true class, floored at 1e-12."""
+    true_N = probabilities_NC[np.arange(len(classes_N)), classes_N]
+    return float(-np.log(np.maximum(true_N, 1e-12)).mean())
+
+
 def joined(parts: Sequence[Predictions]) -> Predictions:
     """The answers of all parts, one after the other; one predictor gave them all."""
     values = [part.values_N for part in parts if part.values_N is not None]

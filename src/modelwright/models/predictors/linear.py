@@ -20,8 +20,9 @@ from modelwright.records import Schema
 class Linear:
     """Scores `features @ weights_FC + bias_C`: log-odds of the classes, or the one value of a regression.
 
-    Calibration is folded into weights and bias. Values are kept within `limits`, which stand a little
-    outside the values seen in training: a linear model knows nothing of what lies beyond.
+    Calibration is folded into weights and bias. The scores of values are kept within `limits`, which stand a
+    little outside those seen in training: a linear model knows nothing of what lies beyond. With `logarithm`
+    a score is ln(1 + value).
     """
 
     kind = "linear"
@@ -33,12 +34,14 @@ class Linear:
         weights_FC: np.ndarray,
         bias_C: np.ndarray,
         limits: tuple[float, float] = (-np.inf, np.inf),
+        logarithm: bool = False,
     ) -> None:
         self.schema = schema
         self._design = design
         self.weights_FC = weights_FC
         self.bias_C = bias_C
         self.limits = limits
+        self.logarithm = logarithm
 
     @property
     def describes(self) -> str:
@@ -52,7 +55,8 @@ class Linear:
         """Probabilities or values, one for each example."""
         scores_NC = np.asarray(self._design.transform(examples) @ self.weights_FC) + self.bias_C
         if self.schema.task == "regression":
-            return Predictions(values_N=np.clip(scores_NC[:, 0].astype(np.float64), *self.limits))
+            values_N = np.clip(scores_NC[:, 0].astype(np.float64), *self.limits)
+            return Predictions(values_N=np.expm1(values_N) if self.logarithm else values_N)
         return Predictions(probabilities_NC=softmax(scores_NC))
 
     def save(self, folder: Path) -> None:
@@ -64,6 +68,7 @@ class Linear:
             "weights_FC": self.weights_FC,
             "bias_C": self.bias_C,
             "limits": [low, high],
+            "logarithm": self.logarithm,
         }
         save_state(folder, self.kind, state)
 
@@ -74,4 +79,5 @@ class Linear:
         low, high = state["limits"]
         limits = (-np.inf if low is None else low, np.inf if high is None else high)
         made_of: type[Design | Landmarks] = Landmarks if state["landmarks"] else Design
-        return cls(schema, made_of.from_state(state["design"]), state["weights_FC"], state["bias_C"], limits)
+        design = made_of.from_state(state["design"])
+        return cls(schema, design, state["weights_FC"], state["bias_C"], limits, state["logarithm"])
