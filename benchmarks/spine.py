@@ -25,6 +25,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 import yaml
+from table import merge, row, show
 
 HERE = Path(__file__).resolve().parent
 DATA = Path(os.environ.get("MODELWRIGHT_SHARED_DATA", HERE.parent.parent / "shared/data"))
@@ -141,31 +142,23 @@ def measured(task: Task, folder: Path) -> list[dict[str, Any]]:
     more["decision"] = found["verdict"]["decision"]
     rows = [row(f"{task.name} {task.metric}", ours["value"], peer, "", **more)]
     rows.append(row(f"{task.name} run", seconds, None, "s", minutes=task.minutes))
-    return rows + (_linear_on_test(task, found) if task.name == "banking77" else [])
+    if task.name == "banking77":
+        linear = next(each for each in found["verdict"]["rungs"] if each["name"] == "linear")
+        on_test = _on_official_test(task, Path(linear["path"]))
+        rows.append(row("banking77 linear rung accuracy", on_test, None, "", target=0.885))
+        on_test = _on_official_test(task, Path(found["run"]["path"]) / "predictor")
+        rows.append(row("banking77 fine-tuned accuracy", on_test, None, "", target=0.92))
+    return rows
 
 
-def row(name: str, ours: float, peer: float | None, unit: str, **more: Any) -> dict[str, Any]:
-    ratio = ours / peer if peer else None
-    return {"name": name, "ours": ours, "peer": peer, "ratio": ratio, "unit": unit, **more}
-
-
-def _linear_on_test(task: Task, found: dict[str, Any]) -> list[dict[str, Any]]:
-    """The accuracy of the ladder's linear rung on the official test file."""
+def _on_official_test(task: Task, folder: Path) -> float:
+    """The accuracy of a saved predictor, packaged or not, on the official test file."""
     from modelwright.models.predictors import load_predictor
 
-    rung = next(each for each in found["verdict"]["rungs"] if each["name"] == "linear")
-    predictor = load_predictor(Path(rung["path"]))
+    predictor = load_predictor(folder)
     test = pl.read_csv(DATA / task.problem["data"]["test"])
     answers = np.array(predictor.schema.classes)[predictor.predict(test).indices_N]
-    return [
-        row(
-            "banking77 linear rung accuracy",
-            float((answers == test[task.output].to_numpy()).mean()),
-            None,
-            "",
-            target=0.885,
-        )
-    ]
+    return float((answers == test[task.output].to_numpy()).mean())
 
 
 def parts(dataset: dict[str, Any]) -> tuple[pl.DataFrame, pl.DataFrame]:
@@ -323,23 +316,7 @@ def main() -> None:
             rows += show(measured(task, Path(root) / task.name))
         if asked.only in (None, "speed"):
             rows += show(speed(Path(root), quick=asked.quick))
-    merge(rows)
-
-
-def show(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    for each in rows:
-        peer = f"{each['peer']:.4f}" if each["peer"] is not None else "-"
-        figure = f"{each['name']:<40} {each['ours']:>10.4f} {each['unit']:<4}"
-        print(f"{figure} peer {peer:<8} target {each.get('target', '-')}", flush=True)
-    return rows
-
-
-def merge(rows: list[dict[str, Any]]) -> None:
-    """Put the new rows in the place of the old ones of the same name."""
-    old = json.loads(RESULTS.read_text())["rows"] if RESULTS.exists() else []
-    kept = {each["name"]: each for each in [*old, *rows]}
-    RESULTS.parent.mkdir(exist_ok=True)
-    RESULTS.write_text(json.dumps({"rows": list(kept.values())}, indent=2) + "\n")
+    merge(RESULTS, rows)
 
 
 if __name__ == "__main__":

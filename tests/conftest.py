@@ -44,6 +44,8 @@ def postgres_url() -> Iterator[str]:
 
 WORDS = ["card", "cash", "lost", "rate", "fee", "top", "up", "late", "help", "please", "my", "the"]
 """All that the tiny encoder can read."""
+SPARE = [f"spare{number}" for number in range(60)]
+"""Words of its vocabulary that no text has."""
 
 
 @pytest.fixture(scope="session")
@@ -53,7 +55,7 @@ def tiny_encoder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     from transformers import BertConfig, BertModel, PreTrainedTokenizerFast
 
     folder = tmp_path_factory.mktemp("tiny-encoder")
-    vocabulary = {word: i for i, word in enumerate(["[PAD]", "[UNK]", "[CLS]", "[SEP]", *WORDS])}
+    vocabulary = {word: i for i, word in enumerate(["[PAD]", "[UNK]", "[CLS]", "[SEP]", *SPARE, *WORDS])}
     tokenizer = Tokenizer(models.WordLevel(vocabulary, unk_token="[UNK]"))
     tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()
     tokenizer.post_processor = processors.TemplateProcessing(

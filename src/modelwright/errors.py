@@ -46,6 +46,9 @@ class InputError(ModelwrightError, ValueError):
         self.faults: tuple[Fault, ...] = (faults,) if isinstance(faults, Fault) else tuple(faults)
         super().__init__("\n".join(map(str, self.faults)))
 
+    def __reduce__(self) -> tuple[type[InputError], tuple[tuple[Fault, ...]]]:
+        return type(self), (self.faults,)  # an error of another process is made again from its faults
+
 
 class ProblemError(InputError):
     """problem.yaml is missing, malformed or contradicts itself."""

@@ -123,4 +123,4 @@ def test_a_text_regression_is_in_the_targets_own_unit(text_dataset: Dataset, pro
     run = train(dataset, made, metric="r2", folder=tmp_path / "run", project=tmp_path, budget_seconds=600)
     assert run.validation["r2"].value > 0.5
     values = load_predictor(tmp_path / "run/predictor").predict(read_part(dataset, "validation")).values_N
-    assert 900 < values.min() < values.max() < 1300
+    assert 850 < values.min() < values.max() < 1350

@@ -54,14 +54,35 @@ class Network(nn.Module):  # type: ignore[misc]  # torch is not followed by mypy
 
 
 def pretrained(folder: Path, *, outputs: int) -> Network:
-    """The network whose encoder is the pre-trained model in `folder` (transformers layout, safetensors only)."""
+    """The network whose encoder is the pre-trained model in `folder`, with a fresh head."""
+    encoder = encoder_in(folder)
+    return Network(encoder, width=_width(encoder.config), outputs=outputs)
+
+
+def encoder_in(folder: Path, *, quantised: bool = False) -> nn.Module:
+    """The pre-trained model in `folder` (transformers layout, safetensors only), float32, or in four bits."""
     from transformers import AutoModel
 
+    options: dict[str, Any] = {}
+    if quantised:
+        from modelwright.models.adapters import quantisation
+
+        options["quantization_config"] = quantisation()
     with quiet():
-        encoder = AutoModel.from_pretrained(
-            folder, dtype=torch.float32, local_files_only=True, use_safetensors=True, trust_remote_code=False
+        found = AutoModel.from_pretrained(
+            folder,
+            dtype=torch.float32,
+            local_files_only=True,
+            use_safetensors=True,
+            trust_remote_code=False,
+            **options,
         )
-    return Network(encoder, width=_width(encoder.config), outputs=outputs)
+    for each in found.modules() if quantised else ():
+        # On processors bitsandbytes packs the weights anew for answering, and rounds their scales on the way: after a
+        # validation training would go on with other weights than after a resume.
+        if hasattr(each, "support_avx512bf16_for_cpu"):
+            each.support_avx512bf16_for_cpu = False
+    return found
 
 
 def scratch(family: str, config: dict[str, Any], *, outputs: int, image_size: int) -> Network:

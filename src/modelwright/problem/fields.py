@@ -110,7 +110,8 @@ class Training(Section):
 class Compute(Section):
     """Where the work runs."""
 
-    engine: Literal["local"] = _says("local: this machine", "local")
+    engine: Literal["local", "ray"] = _says("local: this machine; ray: a cluster, for training", "local")
+    address: Text = _says("auto, or where the Ray cluster is: host:port, ray://host:port", "auto")
 
 
 class Problem(Section):

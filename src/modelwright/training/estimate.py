@@ -12,6 +12,7 @@ from modelwright.models.predictors.transformer import outputs_NK
 from modelwright.training.job import Job
 from modelwright.training.loop import Recipe, Step, steps
 from modelwright.training.optim import adamw
+from modelwright.training.trained import begin
 
 WARM_STEPS = 2
 """Left out of the measurement: the first steps allocate memory and choose kernels."""
@@ -40,6 +41,8 @@ def probe(job: Job, *, precision: str, at_most_seconds: float = 20.0) -> Probe:
         precision: That of the run.
         at_most_seconds: No further batch is started after so long.
     """
+    held = begin(job)
+    job = held.job
     lengths_N = job.train.features.lengths_N
     batches = sorted(job.order(0), key=lambda batch: len(batch) * int(lengths_N[batch].max()))
     places = [0.9, 0.5, 0.1, 0.5, 0.9, 0.3, 0.7, 1.0]
@@ -53,18 +56,15 @@ def probe(job: Job, *, precision: str, at_most_seconds: float = 20.0) -> Probe:
         if time.perf_counter() - began > at_most_seconds and len(measured) >= 2:
             break
     fixed, per_token = _line(measured)
-    return Probe(fixed, per_token, _forward_seconds(job), memory_bytes())
+    forward = _forward_seconds(job)
+    held.end()
+    return Probe(fixed, per_token, forward, memory_bytes())
 
 
 def _steps(job: Job, recipe: Recipe, batches: list[np.ndarray]) -> Iterator[Step]:
     """The loop on just these batches, at a learning rate of nought, so that no weight moves."""
-    import torch
-
     optimizer = adamw(job.network, learning_rate=0.0)
-    scaler = torch.amp.GradScaler(job.device.type, enabled=False)
-    return steps(
-        job.network, job.objective, optimizer, recipe, order=lambda epoch: batches, fetch=job.fetch, scaler=scaler
-    )
+    return steps(job.network, job.objective, optimizer, recipe, order=lambda epoch: batches, fetch=job.fetch)
 
 
 def _line(measured: list[tuple[int, float]]) -> tuple[float, float]:

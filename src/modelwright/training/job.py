@@ -54,6 +54,7 @@ class Job:
     validation: Inputs
     objective: Objective
     settings: dict[str, Any]
+    base: Path | str
 
     @property
     def network(self) -> Network:
@@ -114,7 +115,7 @@ def build(
         train: The training part.
         validation: The validation part.
         base: A folder with a pre-trained model, or the name of a scratch entry of the catalogue.
-        settings: At least `max_length` or `image_size`, `batch_size`, `seed`, `smoothing`, `vary`.
+        settings: At least `max_length` or `image_size`, `batch_size`, `seed`, `smoothing`, `vary`, `rank`.
         note: Told what is being done, for progress.
 
     Raises:
@@ -144,6 +145,7 @@ def build(
         validation=Inputs(features[1], scaled[1]),
         objective=OBJECTIVES[schema.task](**smoothing),
         settings=settings,
+        base=base,
     )
 
 

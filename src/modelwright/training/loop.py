@@ -16,9 +16,9 @@ import numpy as np
 
 from modelwright.errors import RefusedError
 from modelwright.training.objectives import Batch, Objective
+from modelwright.training.optim import Optimizer
 
 if TYPE_CHECKING:
-    import torch
     from torch import nn
 
 
@@ -67,12 +67,11 @@ def learning_rate_factor(step: int, recipe: Recipe) -> float:
 def steps(
     network: nn.Module,
     objective: Objective,
-    optimizer: torch.optim.Optimizer,
+    optimizer: Optimizer,
     recipe: Recipe,
     *,
     order: Callable[[int], Sequence[np.ndarray]],
     fetch: Callable[[np.ndarray], Batch],
-    scaler: torch.amp.GradScaler,
     start: int = 0,
 ) -> Iterator[Step]:
     """Train from step `start` to the recipe's end, one `Step` at a time; the caller may stop between any two.
@@ -80,17 +79,18 @@ def steps(
     Args:
         network: Its float32 weights are moved in place.
         objective: Gives the loss of a batch as sum and units.
-        optimizer: Over the network's parameters; each group's `initial_lr` is its peak learning rate.
+        optimizer: Over the network's parameters.
         recipe: See there.
         order: epoch -> its batches as arrays of example positions; the same number of batches every epoch.
         fetch: positions -> Batch on the network's device.
-        scaler: Scales fp16's loss; disabled for the others.
         start: Steps already done.
 
     Raises:
         RefusedError: the loss or the gradient is no longer finite.
     """
     import torch
+
+    from modelwright.models.dropout import seed_step
 
     device = next(network.parameters()).device.type
     kinds = {"bf16": torch.bfloat16, "fp16": torch.float16}
@@ -102,35 +102,31 @@ def steps(
             epoch = done // per_epoch
             batches = order(epoch)
         chosen = batches[done % per_epoch]
-        factor = learning_rate_factor(done, recipe)
-        for group in optimizer.param_groups:
-            group["lr"] = group["initial_lr"] * factor
-        torch.manual_seed(recipe.seed * 1_000_003 + done)
+        seed_step(recipe.seed * 1_000_003 + done)
         network.train()
         total, units = 0.0, 0
         for piece in np.array_split(chosen, min(recipe.micro_batches, len(chosen))):
             batch = fetch(piece)
             with torch.autocast(device, kinds.get(recipe.precision), enabled=recipe.precision in kinds):
                 loss = objective.loss(network, batch)
-            scaler.scale(loss.sum / len(chosen)).backward()
+            optimizer.backward(loss.sum)
             total, units = total + float(loss.sum.detach()), units + loss.units
-        scaler.unscale_(optimizer)
-        norm = float(torch.nn.utils.clip_grad_norm_(network.parameters(), recipe.max_grad_norm))
-        _check(total, norm, step=done + 1, scaled=scaler.is_enabled(), peak=optimizer.param_groups[0]["initial_lr"])
-        scaler.step(optimizer)
-        scaler.update()
-        optimizer.zero_grad(set_to_none=True)
+        units = max(1, units)  # a batch may carry no loss at all
+        norm = optimizer.norm() / units
+        _check(total, norm, step=done + 1, optimizer=optimizer)
+        factor = learning_rate_factor(done, recipe)
+        clipping = max(1.0, norm / recipe.max_grad_norm) if math.isfinite(norm) else 1.0
+        optimizer.step(factor=factor, divisor=units * clipping)
         done += 1
-        rate = optimizer.param_groups[0]["lr"]
-        yield Step(done, epoch, total / units, units, rate, norm, time.perf_counter() - began)
+        yield Step(done, epoch, total / units, units, factor * optimizer.peak, norm, time.perf_counter() - began)
 
 
-def _check(total: float, norm: float, *, step: int, scaled: bool, peak: float) -> None:
-    """Refuse to go on with numbers that are none (with fp16 a gradient may overflow: the scaler then skips)."""
-    if math.isfinite(total) and (scaled or math.isfinite(norm)):
+def _check(total: float, norm: float, *, step: int, optimizer: Optimizer) -> None:
+    """Refuse to go on with numbers that are none (with fp16 a gradient may overflow: the step is then skipped)."""
+    if math.isfinite(total) and (optimizer.scaled or math.isfinite(norm)):
         return
-    what = "the loss" if not math.isfinite(total) else "the gradient"
+    what, lower = "the loss" if not math.isfinite(total) else "the gradient", optimizer.peak / 3
     raise RefusedError(
-        f"training diverged at step {step}: {what} is not finite; set training.learning_rate below {peak / 3:.1g}"
+        f"training diverged at step {step}: {what} is not finite; set training.learning_rate below {lower:.1g}"
         " or training.precision to fp32"
     )

@@ -1,55 +1,155 @@
-"""The optimizer: AdamW with decay on matrices only, its state as plain tensors for a checkpoint."""
+"""What moves the weights: AdamW with decay on matrices only, scaling and clipping folded into its step."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
-from modelwright.models.networks import Network
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     import torch
-    from torch import Tensor
+    from torch import Tensor, nn
 
 WEIGHT_DECAY = 0.01
 """Loshchilov & Hutter 2019 use 0.01 to 0.1; the lower end suits fine-tuning. Chosen, not measured."""
 
 
-def adamw(network: Network, *, learning_rate: float) -> torch.optim.AdamW:
-    """AdamW (Loshchilov & Hutter 2019, algorithm 2), fused into one kernel per group.
+class Optimizer:
+    """torch optimizers over disjoint parameters, as one; each group's `initial_lr` is its peak learning rate.
 
-    Vectors (biases, norms) are not decayed. `initial_lr` of a group is its peak learning rate.
+    Gradients are those of a summed loss: `step` divides them once, by units and by what clipping asks. The fused
+    AdamW does so inside its one pass over the weights, where dividing and clipping before it would take two more.
+
+    Args:
+        parts: They share no parameter.
+        scaled: Scale the loss, for fp16, whose small gradients would vanish.
+        device: Its type, "cpu" or "cuda".
+    """
+
+    def __init__(self, parts: Sequence[torch.optim.Optimizer], *, scaled: bool = False, device: str = "cpu") -> None:
+        import torch
+
+        self._parts = tuple(parts)
+        self._scaler = torch.amp.GradScaler(device, enabled=scaled)
+        self._parameters = [each for group in self._groups() for each in group["params"]]
+
+    def _groups(self) -> list[dict[str, Any]]:
+        return [group for part in self._parts for group in part.param_groups]  # restoring makes new ones
+
+    @property
+    def scaled(self) -> bool:
+        """Whether a step whose gradient overflowed is skipped, as fp16's are until their scale is found."""
+        return bool(self._scaler.is_enabled())
+
+    @property
+    def peak(self) -> float:
+        """The highest peak learning rate."""
+        return max(float(group["initial_lr"]) for group in self._groups())
+
+    def backward(self, loss: Tensor) -> None:
+        """Add the gradient of `loss`, a sum."""
+        self._scaler.scale(loss).backward()
+
+    def norm(self) -> float:
+        """The 2-norm of the gradient as it stands."""
+        import torch
+
+        for part in self._parts:
+            self._scaler.unscale_(part)
+        gradients = [each.grad for each in self._parameters if each.grad is not None]
+        return float(torch.nn.utils.get_total_norm(gradients))
+
+    def step(self, *, factor: float, divisor: float) -> None:
+        """Move the weights by the gradient over `divisor`, at `factor` times the peak rates, and clear it."""
+        import torch
+
+        for group in self._groups():
+            group["lr"] = group["initial_lr"] * factor
+        for part in self._parts:
+            if part.defaults.get("fused") and not self.scaled:
+                part.grad_scale = torch.tensor(float(divisor), device=self._parameters[0].device)
+                part.found_inf = torch.zeros((), device=self._parameters[0].device)
+                part.step()
+                continue
+            own = [each.grad for group in part.param_groups for each in group["params"] if each.grad is not None]
+            torch._foreach_mul_(own, 1.0 / divisor)
+            self._scaler.step(part)
+        self._scaler.update()
+        for part in self._parts:
+            part.zero_grad(set_to_none=True)
+
+    def tensors(self) -> dict[str, Tensor]:
+        """The state as named tensors: `<part>.<parameter>.<name>`."""
+        return {
+            f"{place}.{number}.{name}": value
+            for place, part in enumerate(self._parts)
+            for number, state in part.state_dict()["state"].items()
+            for name, value in state.items()
+        }
+
+    def plain(self) -> dict[str, Any]:
+        """What of the state is no tensor."""
+        return dict(self._scaler.state_dict())
+
+    def restore(self, tensors: dict[str, Tensor], plain: dict[str, Any]) -> None:
+        """Put back what `tensors` and `plain` gave.
+
+        A moment is laid out in memory as its parameter is: the fused kernel walks both as they lie, and a file
+        holds tensors in plain order (channels-last weights of images ended in other bits without this).
+        """
+        import torch
+
+        for place, part in enumerate(self._parts):
+            parameters = [each for group in part.param_groups for each in group["params"]]
+            state: dict[int, dict[str, Tensor]] = {}
+            for key, value in tensors.items():
+                owner, number, name = key.split(".", 2)
+                if int(owner) != place:
+                    continue
+                like = parameters[int(number)]
+                laid_out = torch.empty_like(like).copy_(value) if value.shape == like.shape else value
+                state.setdefault(int(number), {})[name] = laid_out.detach()
+            part.load_state_dict({"state": state, "param_groups": part.state_dict()["param_groups"]})
+        if self.scaled:
+            self._scaler.load_state_dict(plain)
+
+
+def adamw(network: nn.Module, *, learning_rate: float, scaled: bool = False) -> Optimizer:
+    """AdamW (Loshchilov & Hutter 2019, algorithm 2) over what `network` lets train, fused into one kernel per group.
+
+    Vectors (biases, norms) and tables of embeddings are not decayed: a row that no example uses stays as it was.
     """
     import torch
 
+    tables = {id(each.weight) for each in network.modules() if isinstance(each, torch.nn.Embedding)}
     trained = [each for each in network.parameters() if each.requires_grad]
+    decayed = [each for each in trained if each.dim() > 1 and id(each) not in tables]
+    kept = {id(each) for each in decayed}
     groups = [
-        {"params": [each for each in trained if each.dim() > 1], "weight_decay": WEIGHT_DECAY},
-        {"params": [each for each in trained if each.dim() <= 1], "weight_decay": 0.0},
+        {"params": decayed, "weight_decay": WEIGHT_DECAY},
+        {"params": [each for each in trained if id(each) not in kept], "weight_decay": 0.0},
     ]
     common = {"lr": learning_rate, "initial_lr": learning_rate}
-    return torch.optim.AdamW([{**group, **common} for group in groups], betas=(0.9, 0.999), fused=True)
+    fused = torch.optim.AdamW([{**group, **common} for group in groups], betas=(0.9, 0.999), fused=True)
+    return Optimizer([fused], scaled=scaled, device=trained[0].device.type)
 
 
-def state_tensors(optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
-    """The optimizer's state as named tensors: `<parameter number>.<name>`."""
-    state = optimizer.state_dict()["state"]
-    return {f"{number}.{name}": value for number, each in state.items() for name, value in each.items()}
+def muon(network: nn.Module, *, learning_rate: float, decay: float = 0.1) -> Optimizer:
+    """Muon for the matrices between embeddings and vocabulary, AdamW for the rest: for training from scratch.
 
-
-def restore_state(optimizer: torch.optim.Optimizer, tensors: dict[str, Tensor]) -> None:
-    """Put back what `state_tensors` took out.
-
-    A moment is laid out in memory as its parameter is: the fused kernel walks both as they lie, and a file
-    holds tensors in plain order (channels-last weights of images ended in other bits without this).
+    Muon (Jordan et al. 2024) replaces a matrix's momentum by the nearest matrix all of whose singular values are 1;
+    scaled to the size of AdamW's steps (Liu et al. 2025, equation 4), both share one learning rate.
     """
     import torch
 
-    parameters = [each for group in optimizer.param_groups for each in group["params"]]
-    state: dict[int, dict[str, Tensor]] = {}
-    for key, value in tensors.items():
-        number, _, name = key.partition(".")
-        like = parameters[int(number)]
-        laid_out = torch.empty_like(like).copy_(value) if value.shape == like.shape else value
-        state.setdefault(int(number), {})[name] = laid_out.detach()
-    whole = optimizer.state_dict()
-    optimizer.load_state_dict({"state": state, "param_groups": whole["param_groups"]})
+    tables = {id(each.weight) for each in network.modules() if isinstance(each, torch.nn.Embedding)}
+    tables |= {id(network.vocabulary.weight)} if hasattr(network, "vocabulary") else set()
+    trained = [each for each in network.parameters() if each.requires_grad]
+    matrices = [each for each in trained if each.dim() == 2 and id(each) not in tables]
+    chosen = {id(each) for each in matrices}
+    rest = [each for each in trained if id(each) not in chosen]
+    common = {"lr": learning_rate, "initial_lr": learning_rate}
+    first = torch.optim.Muon(
+        [{"params": matrices, **common}], weight_decay=decay, momentum=0.95, adjust_lr_fn="match_rms_adamw"
+    )
+    second = torch.optim.AdamW([{"params": rest, **common}], betas=(0.9, 0.95), weight_decay=0.0, fused=True)
+    return Optimizer([first, second], device=trained[0].device.type)

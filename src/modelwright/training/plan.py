@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -38,6 +39,9 @@ SEARCHED = (0.2, 0.03, 1.0)
 after .03 to .75 of 640 s on ten tables of 178 to 50,000 examples (measured)."""
 OFTEN_BELOW = 2
 """With fewer epochs than that, validation comes twice an epoch. Chosen."""
+ADAPTED = ("lora", "qlora")
+RANK = 16
+"""Of adapters: on small data a classifier gains nothing from more (Hu et al. 2021, table 6, find 8 enough)."""
 BUDGET_SHARE = 0.8
 """Of the budget, what the epochs may be planned to fill: forecasts are off by up to a tenth, and saving costs."""
 
@@ -74,7 +78,7 @@ def plan(
         return _classical(dataset, problem, candidates, metric, budget_seconds)
     base = locate(chosen.model, folder=folder)
     train, validation = read_part(dataset, "train"), read_part(dataset, "validation")
-    origins = _sizes(schema, train, problem, base)
+    origins = _sizes(schema, train, problem, base, chosen.method)
     settings = {name: each.value for name, each in origins.items()}
 
     def note(what: str) -> None:
@@ -88,9 +92,10 @@ def plan(
         if precision == "auto"
         else Setting(precision, "problem.yaml")
     )
-    measured = probe(job, precision=origins["precision"].value)
     scratch = isinstance(base, str)
-    reading = 0.0 if scratch else _reading_seconds(job, measured, precision=origins["precision"].value)
+    read = scratch or is_remembered(job.network, job.train.features, precision=origins["precision"].value)
+    measured = probe(job, precision=origins["precision"].value)
+    reading = 0.0 if read else 1.2 * measured.forward_seconds_per_example * len(job.train)
     origins |= _schedule(
         job, measured, problem, scratch=scratch, reading_seconds=reading, budget_seconds=budget_seconds
     )
@@ -118,13 +123,25 @@ def consider(schema: Schema, dataset: Dataset, problem: Problem, *, folder: Path
 
 
 def _asked(base: str, wanted: str, method: str) -> Candidate:
-    if method in ("lora", "qlora"):
-        return Candidate(base, method, False, f"{method} is not there yet for this task: use full")
+    if method in ADAPTED and wanted == "full":
+        missing = _missing(method)
+        return Candidate(base, method, not missing, missing or "named in problem.yaml")
     return Candidate(base, wanted, method in ("auto", wanted), "named in problem.yaml")
+
+
+def _missing(method: str) -> str:
+    """Which package `method` needs that is not installed, or nothing."""
+    needed = {"lora": ("peft",), "qlora": ("peft", "bitsandbytes")}[method]
+    lacking = [name for name in needed if find_spec(name) is None]
+    return f"needs {' and '.join(lacking)}: pip install 'modelwright[{method}]'" if lacking else ""
 
 
 def _candidate(entry: Entry, schema: Schema, dataset: Dataset, method: str) -> Candidate:
     kind = "scratch" if entry.config else "full"
+    if method in ADAPTED and kind == "full":
+        if missing := _missing(method):
+            return Candidate(entry.name, method, False, missing)
+        kind = method
     if method not in ("auto", kind):
         return Candidate(entry.name, kind, False, f"model.method is {method}")
     if entry.hub and on_this_machine(entry) is None:
@@ -154,7 +171,7 @@ def _classical(
     return identified
 
 
-def _sizes(schema: Schema, train: Any, problem: Problem, base: Path | str) -> dict[str, Setting]:
+def _sizes(schema: Schema, train: Any, problem: Problem, base: Path | str, method: str) -> dict[str, Setting]:
     """The settings that must be known before the network is built."""
     asked = problem.training
     image = schema.kind == "image"
@@ -169,6 +186,9 @@ def _sizes(schema: Schema, train: Any, problem: Problem, base: Path | str) -> di
         "vary": Setting(image, "rule: images are varied, texts are not"),
         "seed": Setting(problem.seed, "problem.yaml"),
         "max_grad_norm": Setting(asked.max_grad_norm, "problem.yaml"),
+        "rank": Setting(RANK if method in ADAPTED else 0, f"rule: {RANK} for adapters, none otherwise"),
+        "alpha": Setting(2 * RANK if method in ADAPTED else 0, "rule: twice the rank"),
+        "quantised": Setting(method == "qlora", "the method"),
     }
 
 
@@ -215,8 +235,8 @@ def _schedule(
         )
     elif affordable < epochs:
         epochs, rule = affordable, "what the budget allows"
-    rate = 2e-3 if scratch else 5e-5
-    rate_origin = "rule: 2e-3 from scratch, 5e-5 for a pre-trained encoder"
+    rate = 2e-3 if scratch else 5e-4 if job.settings["rank"] else 5e-5
+    rate_origin = "rule: 2e-3 from scratch, 5e-4 for adapters, 5e-5 for a pre-trained encoder"
     if asked.learning_rate != "auto":
         rate, rate_origin = float(asked.learning_rate), "problem.yaml"
     steps = max(1, math.ceil(epochs * len(batches)))
@@ -234,13 +254,6 @@ def _schedule(
             round(budget_seconds), "problem.yaml" if asked.budget_minutes else "default for this machine"
         ),
     }
-
-
-def _reading_seconds(job: Job, measured: Probe, *, precision: str) -> float:
-    """How long reading the training examples with the frozen encoder takes: nothing where a rung just did."""
-    if is_remembered(job.network, job.train.features, precision=precision):
-        return 0.0
-    return 1.2 * measured.forward_seconds_per_example * len(job.train)
 
 
 def _estimate(job: Job, measured: Probe, settings: dict[str, Setting], *, reading_seconds: float) -> Estimate:

@@ -11,7 +11,7 @@ import shutil
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 import numpy as np
 
@@ -33,10 +33,8 @@ from modelwright.training.calibrate import best_temperature
 from modelwright.training.estimate import memory_bytes
 from modelwright.training.job import Inputs, Job, build
 from modelwright.training.loop import Step, steps
-from modelwright.training.optim import adamw, restore_state, state_tensors
-
-if TYPE_CHECKING:
-    import torch
+from modelwright.training.optim import Optimizer, adamw
+from modelwright.training.trained import Trained, begin
 
 CHECKPOINT_SECONDS = 60.0
 """Between two checkpoints at least: what a kill may cost. Chosen; writing one takes about a second."""
@@ -110,32 +108,24 @@ def _follow(
     job: Job, *, metric: str, folder: Path, budget_seconds: float, progress: Callable[[Progress], None]
 ) -> tuple[Course, Status]:
     """Train to the end, a standstill or the budget; the network then holds the best checkpoint's weights."""
-    import torch
-
     place, settings = folder / "checkpoints", job.settings
-    optimizer = adamw(job.network, learning_rate=settings["learning_rate"])
-    scaler = torch.amp.GradScaler(job.device.type, enabled=settings["precision"] == "fp16")
-    course, damaged = _resume(job, optimizer, scaler, place)
+    found, damaged = checkpoints.newest(place)
+    if found is None and settings["head"] != "random":
+        _start_head(job, progress)
+    held = begin(job)
+    job = held.job
+    optimizer = adamw(job.network, learning_rate=settings["learning_rate"], scaled=settings["precision"] == "fp16")
+    course = Course() if found is None else _put_back(held, optimizer, found)
     if damaged:
         progress(Progress("train", "passed over damaged checkpoints", 0, note=", ".join(damaged)))
     began = time.perf_counter() - course.seconds
     if course.best is None:
-        if settings["head"] != "random":
-            _start_head(job, progress)
         _validate(job, course, Step(0, 0, float("nan"), 1, 0.0, 0.0, 0.0), metric)
-        _save(job, optimizer, scaler, course, place)
+        _save(held, optimizer, course, place)
     saved = time.perf_counter()
     status: Status = "completed"
-    loop = steps(
-        job.network,
-        job.objective,
-        optimizer,
-        job.recipe(),
-        order=job.order,
-        fetch=job.fetch,
-        scaler=scaler,
-        start=course.step,
-    )
+    recipe = job.recipe()
+    loop = steps(job.network, job.objective, optimizer, recipe, order=job.order, fetch=job.fetch, start=course.step)
     if course.stale >= settings["patience"]:
         status, loop = "stopped_early", iter(())
     for step in loop:
@@ -147,13 +137,13 @@ def _follow(
         if step.number % settings["validate_every"] == 0 or last or spent:
             _validate(job, course, step, metric)
             stopping = course.stale >= settings["patience"]
-            _save(job, optimizer, scaler, course, place)
+            _save(held, optimizer, course, place)
             saved = time.perf_counter()
             if not last and (stopping or spent):
                 status = "stopped_early" if stopping else "budget"
                 break
         elif time.perf_counter() - saved > CHECKPOINT_SECONDS:
-            _save(job, optimizer, scaler, course, place)
+            _save(held, optimizer, course, place)
             saved = time.perf_counter()
         progress(_told(course, step, settings["steps"], time.perf_counter() - began))
     best = checkpoints.load(place / f"step-{course.best_step:09d}")
@@ -161,7 +151,8 @@ def _follow(
         raise IntegrityError(
             f"{place}: the best checkpoint, step {course.best_step}, is gone or damaged; run again with --force"
         )
-    job.network.load_state_dict(best.tensors["network"])
+    held.load(best.tensors["network"])
+    held.end(folder / "adapters")
     course.seconds = time.perf_counter() - began
     return course, status
 
@@ -175,26 +166,17 @@ def _start_head(job: Job, progress: Callable[[Progress], None]) -> None:
     set_head(job.network, features_ND, job.train.targets_N, regression=regression, seed=job.settings["seed"])
 
 
-def _resume(
-    job: Job, optimizer: torch.optim.Optimizer, scaler: torch.amp.GradScaler, place: Path
-) -> tuple[Course, list[str]]:
-    """Put back the newest sound checkpoint; a fresh course where there is none."""
-    found, damaged = checkpoints.newest(place)
-    if found is None:
-        return Course(), damaged
-    job.network.load_state_dict(found.tensors["network"])
-    restore_state(optimizer, found.tensors["optimizer"])
-    if scaler.is_enabled():
-        scaler.load_state_dict(found.state["scaler"])
+def _put_back(held: Trained, optimizer: Optimizer, found: checkpoints.Checkpoint) -> Course:
+    """The course at a checkpoint, its weights and moments put back."""
+    held.load(found.tensors["network"])
+    optimizer.restore(found.tensors["optimizer"], found.state["optimizer"])
     names = {field.name for field in dataclasses.fields(Course)}
-    return Course(**{name: value for name, value in found.state.items() if name in names}), damaged
+    return Course(**{name: value for name, value in found.state.items() if name in names})
 
 
-def _save(
-    job: Job, optimizer: torch.optim.Optimizer, scaler: torch.amp.GradScaler, course: Course, place: Path
-) -> None:
-    tensors = {"network": job.network.state_dict(), "optimizer": state_tensors(optimizer)}
-    state = {**dataclasses.asdict(course), "scaler": scaler.state_dict()}
+def _save(held: Trained, optimizer: Optimizer, course: Course, place: Path) -> None:
+    tensors = {"network": held.tensors(), "optimizer": optimizer.tensors()}
+    state = {**dataclasses.asdict(course), "optimizer": optimizer.plain()}
     checkpoints.save(place, checkpoints.Checkpoint(course.step, tensors, state), keep=course.best_step)
 
 
@@ -256,7 +238,7 @@ def _finish(job: Job, dataset: Dataset, plan: Plan, course: Course, status: Stat
     if schema.task == "classification":
         temperature = best_temperature(outputs, job.validation.targets_N)
         predictor.preparation = dataclasses.replace(predictor.preparation, temperature=temperature)
-    how = "trained from scratch" if plan.method == "scratch" else "fine-tuned"
+    how = {"scratch": "trained from scratch", "full": "fine-tuned"}.get(plan.method, f"{plan.method} merged in")
     predictor.preparation = dataclasses.replace(predictor.preparation, describes=f"{plan.model}, {how}")
     metric, truth_N = job.settings["metric"], targets_N(schema, validation)
     saved, answers = decided(predictor, predictor.answers(outputs), metric, truth_N, seed=job.settings["seed"])

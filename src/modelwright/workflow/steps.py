@@ -164,11 +164,14 @@ def _train_inputs(given: Given) -> dict[str, Any]:
 
 
 def _train(given: Given, folder: Path) -> Run:
+    from modelwright.execution import executor
     from modelwright.training.train import train
 
-    return train(
-        given.the(Dataset),
-        given.the(Plan),
+    where = given.problem.compute
+    return executor(where.engine, address=where.address).launch(
+        train,
+        dataset=given.the(Dataset),
+        plan=given.the(Plan),
         metric=given.metric,
         folder=folder,
         project=given.folder,

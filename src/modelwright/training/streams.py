@@ -1,0 +1,69 @@
+"""Texts as one stream of tokens, cut into blocks of the same length: what a language model is pre-trained on.
+
+Letters: n blocks, T tokens of a block.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from modelwright.training.objectives import Batch
+
+if TYPE_CHECKING:
+    import torch
+
+
+@dataclass(frozen=True, slots=True)
+class Stream:
+    """All tokens of a part one after another, each text ended by its end token.
+
+    Every epoch cuts the stream at another offset, so that no token stands at the start of a block every time; order
+    and offset are a pure function of seed and epoch, and the number of batches is the same in every epoch.
+
+    Args:
+        flat: The tokens, int32.
+        length: T.
+    """
+
+    flat: np.ndarray
+    length: int
+
+    def __len__(self) -> int:
+        """Blocks of an epoch: the last tokens are left out where the offset takes their place."""
+        return max(1, (len(self.flat) - 1) // self.length - 1)
+
+    def order(self, *, batch_size: int, seed: int, epoch: int) -> list[np.ndarray]:
+        """The batches of `epoch`, each the positions at which its blocks start."""
+        generator = np.random.Generator(np.random.Philox(key=[seed, epoch]))
+        room = len(self.flat) - 1 - len(self) * self.length
+        offset = int(generator.integers(0, min(self.length, room) + 1)) if room > 0 else 0
+        starts = offset + self.length * generator.permutation(len(self))
+        return [starts[first : first + batch_size] for first in range(0, len(starts), batch_size)]
+
+    def batch(self, starts: np.ndarray, device: torch.device | str = "cpu") -> Batch:
+        """The blocks that start there, and the next token of each of their tokens."""
+        import torch
+
+        places_nT = starts[:, None] + np.arange(min(self.length, len(self.flat) - 1))
+        ids = torch.from_numpy(self.flat[places_nT].astype(np.int64)).to(device)
+        targets = torch.from_numpy(self.flat[places_nT + 1].astype(np.int64)).to(device)
+        return Batch({"input_ids": ids}, targets)
+
+
+def stream_of(tokenizer: Any, texts: Sequence[str], *, length: int) -> Stream:
+    """The texts as a stream, each followed by the tokenizer's end token.
+
+    Args:
+        tokenizer: Its `eos_token_id` ends a text.
+        texts: In their order; what is shorter than a block shares one with its neighbours.
+        length: Tokens of a block.
+    """
+    pieces = []
+    for start in range(0, len(texts), 10_000):
+        found = tokenizer(texts[start : start + 10_000], add_special_tokens=False, return_attention_mask=False)
+        pieces += [np.asarray([*ids, tokenizer.eos_token_id], dtype=np.int32) for ids in found["input_ids"]]
+    return Stream(np.concatenate(pieces) if pieces else np.zeros(0, dtype=np.int32), length)
