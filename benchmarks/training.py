@@ -1,6 +1,6 @@
 """Training beside the tools that people use: the same model, data, seeds and epochs, alternating, in one run.
 
-    python benchmarks/training.py [--quick] [--only encoder]
+    python benchmarks/training.py [--quick] [--only encoder|language]
 
 Peers run in an environment of their own, benchmarks/.peers, made on first use from the same constraints. A rate is the
 median of runs that alternate between the contestants (A B C D A B C D); a wall time is from a model and texts in files
@@ -19,6 +19,7 @@ import sys
 import venv
 from pathlib import Path
 from statistics import median
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from table import merge, row, show
@@ -30,6 +31,12 @@ RESULTS = HERE / "results" / "training.json"
 MODES = {"default": "HF Trainer, defaults", "bf16": "HF Trainer, bf16", "grouped": "HF Trainer, bf16, group_by_length"}
 TARGETS = {"default": (4.0, 8.0), "bf16": (2.2, 4.0), "grouped": (1.2, 2.0)}
 """What the project set itself: the ratio of rates, and of wall times to the accuracy that the peer ends with."""
+LANGUAGE = {
+    "hf": ("HF Trainer, defaults", 2.5),
+    "hf_bf16": ("HF Trainer, bf16", 1.4),
+    "trl": ("TRL, packed, bf16", 3.0),
+    "compiled": ("a lean compiled loop, bf16", 1.1),
+}
 
 Told = dict[str, Any]
 
@@ -67,10 +74,11 @@ def encoder(*, quick: bool) -> list[Told]:
         raise SystemExit("the encoder is not here: pip install 'modelwright[demos]'")
     files = (folder, DATA / "text/banking77_train.csv", DATA / "text/banking77_test.csv")
     other, rates = peers(), {name: [] for name in ("ours", *MODES)}
+    count = 40 if quick else 60
     for _ in range(2 if quick else 3):
-        rates["ours"].append(run(sys.executable, "encoder_ours.py", *files, "--steps", 60)["samples_per_second"])
+        rates["ours"].append(run(sys.executable, "encoder_ours.py", *files, "--steps", count)["samples_per_second"])
         for mode in MODES:
-            told = run(other, "encoder_hf.py", *files, "--mode", mode, "--steps", 60)
+            told = run(other, "encoder_hf.py", *files, "--mode", mode, "--steps", count)
             rates[mode].append(told["samples_per_second"])
     ours = median(rates["ours"])
     rows = [
@@ -110,7 +118,51 @@ def mean(values: list[float]) -> float:
     return sum(values) / len(values)
 
 
-SECTIONS = {"encoder": encoder}
+def language(*, quick: bool) -> list[Told]:
+    """A Llama of 13.8M weights from scratch on tinyshakespeare: tokens/s, and wall time to a lean loop's loss."""
+    import numpy as np
+
+    from modelwright.models.vocabulary import learn_tokenizer
+
+    text = (DATA / "lm/tinyshakespeare.txt").read_text(encoding="utf-8")
+    cut = int(0.9 * len(text))
+    tokenizer = learn_tokenizer([text[:cut]], size=4096)
+    train, validation = (np.array(tokenizer(part)["input_ids"], dtype=np.int32) for part in (text[:cut], text[cut:]))
+    other = peers()
+    with TemporaryDirectory() as folder:
+        tokens = Path(folder) / "tokens.npz"
+        np.savez(tokens, train=train, validation=validation, vocabulary=len(tokenizer))
+        rates: dict[str, list[float]] = {name: [] for name in ("ours", *LANGUAGE)}
+        modes = ("compiled",) if quick else LANGUAGE
+        for _ in range(1 if quick else 3):
+            words = ("--steps", 30, "--optimizer", "adamw")
+            rates["ours"].append(run(sys.executable, "language_ours.py", tokens, *words)["tokens_per_second"])
+            for mode in modes:
+                told = run(other, "language_peers.py", tokens, "--mode", mode, "--steps", 30)
+                rates[mode].append(told["tokens_per_second"])
+        rows = [
+            row(
+                f"language model: tokens/s beside {what}",
+                median(rates["ours"]),
+                median(rates[mode]),
+                "tokens/s",
+                target=t,
+            )
+            for mode, (what, t) in LANGUAGE.items()
+            if rates[mode]
+        ]
+        if quick:
+            return rows
+        peer = run(other, "language_peers.py", tokens, "--mode", "compiled", "--steps", 200, "--curve")["curve"][-1]
+        curve = run(sys.executable, "language_ours.py", tokens, "--steps", 120, "--curve")["curve"]
+    own = min((point["seconds"] for point in curve if point["loss"] <= peer["loss"]), default=float("inf"))
+    timed = row(
+        "language model: seconds to the lean loop's loss after 200 steps", own, peer["seconds"], "s", target=2.0
+    )
+    return [*rows, {**timed, "ratio": peer["seconds"] / own}]
+
+
+SECTIONS = {"encoder": encoder, "language": language}
 
 
 def main() -> None:
