@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from transformers import AutoTokenizer
 
-from modelwright.models.vocabulary import END, learn_tokenizer, save_tokenizer
+from modelwright.models.vocabulary import END, learn_tokenizer
 from modelwright.training.streams import Stream, stream_of
 
 TEXTS = ["the cat sat on the mat", "the dog sat on the log", "naïve café, 東京 🙂\n\ttabs"] * 20
@@ -20,7 +20,7 @@ def test_every_text_comes_back_whole(tmp_path: Path) -> None:
     for text in [*TEXTS[:3], "unseen: Ω≠∞ \r\n  spaces  ", ""]:
         assert tokenizer.decode(tokenizer(text)["input_ids"]) == text
     assert len(tokenizer("the cat sat on the mat")["input_ids"]) < 12
-    save_tokenizer(tokenizer, tmp_path)
+    tokenizer.save_pretrained(tmp_path)
     again = AutoTokenizer.from_pretrained(tmp_path)
     assert again(TEXTS)["input_ids"] == tokenizer(TEXTS)["input_ids"]
     assert again.eos_token == END and again.pad_token_id is not None

@@ -34,13 +34,6 @@ def with_adapters(model: nn.Module, *, rank: int, alpha: int) -> nn.Module:
     return get_peft_model(model, config)
 
 
-def is_adapted(model: nn.Module) -> bool:
-    """Whether `with_adapters` made it."""
-    from peft import PeftModel
-
-    return isinstance(model, PeftModel)
-
-
 def save_adapters(model: nn.Module, folder: Path) -> None:
     """Write `adapter_config.json` and `adapter_model.safetensors`, as PEFT reads them."""
     model.save_pretrained(folder, safe_serialization=True)

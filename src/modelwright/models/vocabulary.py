@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from pathlib import Path
 from typing import Any
 
 END, PAD = "<|end|>", "<|pad|>"
@@ -38,8 +37,3 @@ def learn_tokenizer(texts: Iterable[str], *, size: int) -> Any:
     return PreTrainedTokenizerFast(
         tokenizer_object=tokenizer, eos_token=END, bos_token=END, pad_token=PAD, clean_up_tokenization_spaces=False
     )
-
-
-def save_tokenizer(tokenizer: Any, folder: Path) -> None:
-    """Write it where transformers finds it beside a model."""
-    tokenizer.save_pretrained(folder)

@@ -120,8 +120,7 @@ def adamw(network: nn.Module, *, learning_rate: float, scaled: bool = False) -> 
     """
     import torch
 
-    tables = {id(each.weight) for each in network.modules() if isinstance(each, torch.nn.Embedding)}
-    trained = [each for each in network.parameters() if each.requires_grad]
+    tables, trained = _tables(network), [each for each in network.parameters() if each.requires_grad]
     decayed = [each for each in trained if each.dim() > 1 and id(each) not in tables]
     kept = {id(each) for each in decayed}
     groups = [
@@ -141,8 +140,7 @@ def muon(network: nn.Module, *, learning_rate: float, decay: float = 0.1) -> Opt
     """
     import torch
 
-    tables = {id(each.weight) for each in network.modules() if isinstance(each, torch.nn.Embedding)}
-    tables |= {id(network.vocabulary.weight)} if hasattr(network, "vocabulary") else set()
+    tables = _tables(network) | ({id(network.vocabulary.weight)} if hasattr(network, "vocabulary") else set())
     trained = [each for each in network.parameters() if each.requires_grad]
     matrices = [each for each in trained if each.dim() == 2 and id(each) not in tables]
     chosen = {id(each) for each in matrices}
@@ -153,3 +151,10 @@ def muon(network: nn.Module, *, learning_rate: float, decay: float = 0.1) -> Opt
     )
     second = torch.optim.AdamW([{"params": rest, **common}], betas=(0.9, 0.95), weight_decay=0.0, fused=True)
     return Optimizer([first, second], device=trained[0].device.type)
+
+
+def _tables(network: nn.Module) -> set[int]:
+    """The ids of the weights that are tables of embeddings."""
+    import torch
+
+    return {id(each.weight) for each in network.modules() if isinstance(each, torch.nn.Embedding)}

@@ -16,7 +16,7 @@ from modelwright.models.features.design import Design, fit_design
 from modelwright.models.features.landmarks import Landmarks
 from modelwright.models.fitting.folds import folds_N
 from modelwright.models.fitting.ridge import fit_ridge
-from modelwright.models.fitting.strength import TUNING_COUNT, Scores, by_fits, choose, held_margins, quietly
+from modelwright.models.fitting.strength import TUNING_COUNT, Scores, by_fits, choose, designs_of, held_margins, quietly
 from modelwright.models.predictors import log_loss, softmax
 from modelwright.models.predictors.linear import Linear
 from modelwright.models.threads import one_thread
@@ -156,7 +156,8 @@ def _fit_logistic(schema: Schema, train: pl.DataFrame, local_N: np.ndarray, seed
         design, features = fit_design(schema, train)
         return design, _shares(local_N, features.shape[1])
     stratified = folds_N(local_N, 5, seed=seed, stratified=True)
-    _, design, features, c = choose(schema, train, local_N, by_fits(logistic), LOGISTIC_C, stratified, loss, seed)
+    designs = designs_of(schema, train)
+    _, design, features, c = choose(schema, designs, local_N, by_fits(logistic), LOGISTIC_C, stratified, loss, seed)
     if not features.shape[1]:
         return design, _shares(local_N, 0)
     return design, logistic(features, local_N, c)

@@ -15,7 +15,7 @@ import polars as pl
 from modelwright.models.features.design import Design
 from modelwright.models.fitting.folds import folds_N
 from modelwright.models.fitting.skewed import LINEAR_SKEWNESS, is_skewed
-from modelwright.models.fitting.strength import Scores, by_fits, choose, quietly
+from modelwright.models.fitting.strength import Scores, by_fits, choose, designs_of, quietly
 from modelwright.records import Schema
 
 RIDGE_ALPHA = (1000.0, 100.0, 10.0, 1.0, 0.1, 0.01)
@@ -51,11 +51,14 @@ class RidgeFit:
 def fit_ridge(schema: Schema, train: pl.DataFrame, values_N: np.ndarray, *, seed: int) -> RidgeFit:
     """Ridge regression of values, or of their logarithms where that brings held-out values nearer."""
     scales = (False, True) if is_skewed(values_N, LINEAR_SKEWNESS) else (False,)
-    fitted = [_fit_scale(schema, train, values_N, seed, logarithm=logarithm) for logarithm in scales]
+    designs = designs_of(schema, train)
+    fitted = [_fit_scale(schema, designs, values_N, seed, logarithm=logarithm) for logarithm in scales]
     return min(fitted, key=lambda found: found.error)
 
 
-def _fit_scale(schema: Schema, train: pl.DataFrame, values_N: np.ndarray, seed: int, *, logarithm: bool) -> RidgeFit:
+def _fit_scale(
+    schema: Schema, designs: list[tuple[Design, Any]], values_N: np.ndarray, seed: int, *, logarithm: bool
+) -> RidgeFit:
     targets_N = np.log1p(values_N) if logarithm else values_N
     mean, scale = float(targets_N.mean()), float(targets_N.std()) or 1.0
     scaled_N = (targets_N - mean) / scale
@@ -68,7 +71,7 @@ def _fit_scale(schema: Schema, train: pl.DataFrame, values_N: np.ndarray, seed: 
         return float(((answers - values_N[held]) ** 2).mean()) if len(held) else np.inf
 
     fold_N = folds_N(scaled_N, 5, seed=seed, stratified=False)
-    error, design, features, alpha = choose(schema, train, scaled_N, held_values, RIDGE_ALPHA, fold_N, loss, seed)
+    error, design, features, alpha = choose(schema, designs, scaled_N, held_values, RIDGE_ALPHA, fold_N, loss, seed)
     width = features.shape[1]
     scores = ridge(features, scaled_N, alpha) if width else Scores(np.zeros((0, 1)), np.zeros(1))
     return RidgeFit(error, design, scores, targets_N, logarithm)

@@ -76,9 +76,19 @@ def held_margins(
     return np.concatenate(parts), np.concatenate(helds)
 
 
+def designs_of(schema: Schema, train: pl.DataFrame) -> list[tuple[Design, Any]]:
+    """The designs to choose from, straight and, where anything bends, bent, each with its features of `train`."""
+    found = [fit_design(schema, train)]
+    if found[0][1].shape[1] and can_bend(schema, train):
+        bent = fit_design(schema, train, bent=True)
+        if bent[1].shape[1] != found[0][1].shape[1]:
+            found.append(bent)
+    return found
+
+
 def choose(
     schema: Schema,
-    train: pl.DataFrame,
+    designs: Sequence[tuple[Design, Any]],
     targets_N: np.ndarray,
     held_out: HeldOut,
     strengths: Sequence[float],
@@ -86,16 +96,12 @@ def choose(
     loss: Callable[[np.ndarray, np.ndarray], float],
     seed: int,
 ) -> tuple[float, Design, Any, float]:
-    """The least loss, and its design (straight or bent), the features of `train`, and strength."""
-    part, most = np.arange(len(train)), TEXT_TUNING_COUNT if of_kind(schema, "text") else TUNING_COUNT
+    """The least loss, and its design of `designs`, the features of that, and strength."""
+    part, most = np.arange(len(targets_N)), TEXT_TUNING_COUNT if of_kind(schema, "text") else TUNING_COUNT
     if len(part) > most:
         part = np.sort(np.random.default_rng(seed).permutation(len(part))[:most])
     best: tuple[float, Design, Any, float] | None = None
-    for bent in (False, True) if can_bend(schema, train) else (False,):
-        design, features = fit_design(schema, train, bent=bent)
-        if best is not None and features.shape[1] == best[2].shape[1]:
-            break  # nothing bends
-
+    for design, features in designs:
         scores_at = held_out(features[part], targets_N[part], fold_N[part], 5 if len(part) <= FEW else 3)
 
         def held_loss(strength: float, scores_at: Any = scores_at) -> float:
@@ -105,8 +111,6 @@ def choose(
         found, strength = least(held_loss, strengths)
         if best is None or found < best[0]:
             best = (found, design, features, strength)
-        if not features.shape[1]:
-            break
     assert best is not None
     return best
 
