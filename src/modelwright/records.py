@@ -12,9 +12,9 @@ import hashlib
 import json
 import math
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
-Task = Literal["classification", "regression"]
+Task = Literal["classification", "multilabel", "regression", "tagging", "generation", "language-modeling"]
 InputKind = Literal["text", "image", "table"]
 ColumnKind = Literal["number", "category", "boolean", "date", "text", "image", "identifier", "constant"]
 Severity = Literal["info", "warning", "error"]
@@ -44,9 +44,15 @@ class Column:
 class Schema:
     """What goes in and what comes out: all that a rung, a model or a server must know of the data.
 
-    `inputs` holds only columns that models may use; `classes` is empty for regression and otherwise in
-    the order of the columns of every probability matrix. In a part, the output column holds strings for
-    classification and float64 for regression; image columns hold the encoded file (PNG, JPEG) as bytes.
+    `inputs` holds only columns that models may use; `classes` is empty where answers are numbers or texts and
+    otherwise in the order of the columns of every probability matrix. In a part, image columns hold the encoded file
+    (PNG, JPEG) as bytes, and the output column holds, by task:
+
+    - classification: the class, a string; regression: float64;
+    - multilabel: the classes, a list of strings, sorted, empty where none fits;
+    - tagging: a list of {start, end, label}: spans of characters of the one input text, in order, none within another;
+    - generation: the right answer, a string;
+    - language-modeling: how many bytes the text has in UTF-8, float64; what is answered is how many bits it takes.
     """
 
     task: Task
@@ -60,6 +66,14 @@ class Schema:
     def names(self) -> list[str]:
         """The names of the input columns, in order."""
         return [column.name for column in self.inputs]
+
+
+class Span(NamedTuple):
+    """Characters `start` to before `end` of a text, and what they are."""
+
+    start: int
+    end: int
+    label: str
 
 
 @dataclass(frozen=True, slots=True)

@@ -109,6 +109,21 @@ def f1(counts: Counts) -> np.ndarray:
     return f1_RC(counts)[:, _positive(counts)]
 
 
+def micro_precision(counts: Counts) -> np.ndarray:
+    """Precision of all classes' answers together."""
+    return share(counts.hits_RC.sum(axis=1), counts.predicted_RC.sum(axis=1))
+
+
+def micro_recall(counts: Counts) -> np.ndarray:
+    """Recall of all classes together."""
+    return share(counts.hits_RC.sum(axis=1), counts.truth_RC.sum(axis=1))
+
+
+def micro_f1(counts: Counts) -> np.ndarray:
+    """F1 of all classes together; of spans, what is called entity-level F1."""
+    return share(2 * counts.hits_RC.sum(axis=1), counts.truth_RC.sum(axis=1) + counts.predicted_RC.sum(axis=1))
+
+
 def macro_precision(counts: Counts) -> np.ndarray:
     """The mean precision over the classes that occur; each class counts the same."""
     return _macro(precision_RC(counts), counts)

@@ -171,3 +171,11 @@ def mape(answers: Answers) -> np.ndarray:
     if not np.all(answers.truth_N):
         return np.full(len(answers.weights_RN), np.nan)
     return _mean(np.abs((answers.truth_N - answers.answers) / answers.truth_N), answers)
+
+
+def bits_per_byte(answers: Answers) -> np.ndarray:
+    """Bits that a model needs for the texts, over their bytes: 8 is no model, and no tokenizer makes it look better.
+
+    The cross-entropy of Shannon 1951, "Prediction and entropy of printed English", in bits by byte of UTF-8.
+    """
+    return share(answers.weights_RN @ answers.answers, answers.weights_RN @ answers.truth_N)

@@ -188,10 +188,10 @@ def _left_out(metric: Metric, schema: Schema, truth_N: np.ndarray, predictions: 
     """The figure with each of up to 100 groups of examples left out in turn."""
     groups = min(JACKKNIFE_GROUPS, len(truth_N))
     group_N = np.random.default_rng(0).permutation(len(truth_N)) % groups
-    values = []
+    values, weigher = [], metrics.weigher(metric, schema, truth_N, predictions)
     for start in range(0, groups, 10):
         weights_GN = (group_N != np.arange(start, min(start + 10, groups))[:, None]).astype(float)
-        values.append(metrics.weigh(metric, schema, truth_N, predictions, weights_GN))
+        values.append(weigher(weights_GN))
     value_G = np.concatenate(values)
     return np.asarray(value_G[np.isfinite(value_G)])
 

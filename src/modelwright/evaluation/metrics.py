@@ -14,6 +14,7 @@ import numpy as np
 
 from modelwright.errors import Fault, UnknownNameError
 from modelwright.evaluation import counts, figures
+from modelwright.evaluation.tallies import tally
 from modelwright.models.predictors import Predictions
 from modelwright.records import Schema, Task
 from modelwright.registry import suggestion
@@ -25,8 +26,9 @@ class Metric:
 
     Args:
         name: As in problem.yaml.
-        function: `Counts` or `Answers` of R resamples -> the R values.
-        reads: Which of the two it takes.
+        function: `Counts` or `Answers` of R resamples -> the R values; or the true and the answered text of one
+            example -> its value, of which the mean is taken.
+        reads: Which of the three it takes.
         higher_is_better: The direction.
         perfect: The value of perfect answers.
         tasks: The tasks that it can judge.
@@ -36,8 +38,8 @@ class Metric:
     """
 
     name: str
-    function: Callable[[Any], np.ndarray]
-    reads: Literal["counts", "answers"]
+    function: Callable[..., Any]
+    reads: Literal["counts", "answers", "texts"]
     higher_is_better: bool
     perfect: float
     tasks: tuple[Task, ...]
@@ -47,12 +49,19 @@ class Metric:
 
 
 _CLASSES: tuple[Task, ...] = ("classification",)
+_SETS: tuple[Task, ...] = ("multilabel", "tagging")
 _NUMBERS: tuple[Task, ...] = ("regression",)
 
 
-def _count(function: Callable[[counts.Counts], np.ndarray], describes: str, two: bool = False) -> Metric:
+def _count(
+    function: Callable[[counts.Counts], np.ndarray],
+    describes: str,
+    *,
+    tasks: tuple[Task, ...] = _CLASSES,
+    two: bool = False,
+) -> Metric:
     kind: Literal["any", "two"] = "two" if two else "any"
-    return Metric(function.__name__, function, "counts", True, 1.0, _CLASSES, describes, kind)
+    return Metric(function.__name__, function, "counts", True, 1.0, tasks, describes, kind)
 
 
 def _answer(
@@ -72,9 +81,12 @@ def _answer(
 _ROWS = (
     _count(counts.accuracy, "share of right answers"),
     _count(counts.balanced_accuracy, "mean share of each class that is found"),
-    _count(counts.macro_f1, "F1 averaged over classes, each counting the same"),
-    _count(counts.macro_precision, "precision averaged over classes"),
-    _count(counts.macro_recall, "recall averaged over classes"),
+    _count(counts.micro_f1, "F1 of all answers together, whatever their class", tasks=_SETS),
+    _count(counts.macro_f1, "F1 averaged over classes, each counting the same", tasks=_CLASSES + _SETS),
+    _count(counts.micro_precision, "share of all answers that are right", tasks=_SETS),
+    _count(counts.micro_recall, "share of all that was to be found", tasks=_SETS),
+    _count(counts.macro_precision, "precision averaged over classes", tasks=_CLASSES + _SETS),
+    _count(counts.macro_recall, "recall averaged over classes", tasks=_CLASSES + _SETS),
     _count(counts.weighted_f1, "F1 averaged over classes by their size"),
     _count(counts.f1, "balance of precision and recall of the positive class", two=True),
     _count(counts.precision, "share of positive answers that are right", two=True),
@@ -89,6 +101,9 @@ _ROWS = (
     _answer(figures.rmse, _NUMBERS, "root mean squared error", unit="output"),
     _answer(figures.median_absolute_error, _NUMBERS, "half of the answers are closer", unit="output"),
     _answer(figures.mape, _NUMBERS, "mean error as a share of the true value"),
+    _answer(
+        figures.bits_per_byte, ("language-modeling",), "bits that a byte of text takes, 8 is no model", unit="none"
+    ),
 )
 
 METRICS: Mapping[str, Metric] = {row.name: row for row in _ROWS}
@@ -117,13 +132,25 @@ def weigh(
     metric: Metric, schema: Schema, truth_N: np.ndarray, predictions: Predictions, weights_RN: np.ndarray
 ) -> np.ndarray:
     """The metric of R weighted copies of the answers."""
+    return weigher(metric, schema, truth_N, predictions)(weights_RN)
+
+
+def weigher(
+    metric: Metric, schema: Schema, truth_N: np.ndarray, predictions: Predictions
+) -> Callable[[np.ndarray], np.ndarray]:
+    """weights_RN -> the metric of R weighted copies of the answers; what each answer is worth is found once."""
     positive = positive_index(schema)
+    if metric.reads == "counts" and schema.task == "classification":
+        answers_N, classes = predictions.indices_N, len(schema.classes)
+        return lambda weights_RN: metric.function(counts.count(truth_N, answers_N, weights_RN, classes, positive))
     if metric.reads == "counts":
-        answers_N = predictions.indices_N
-        return metric.function(counts.count(truth_N, answers_N, weights_RN, len(schema.classes), positive))
-    answers = predictions.values_N if schema.task == "regression" else predictions.probabilities_NC
-    assert answers is not None
-    return metric.function(figures.Answers(truth_N, answers, weights_RN, positive))
+        of_each = tally(schema, truth_N, predictions)
+        return lambda weights_RN: metric.function(of_each.weighed(weights_RN))
+    if metric.reads == "texts":
+        pairs = zip(truth_N, predictions.array, strict=True)
+        worth_N = np.array([metric.function(*pair) for pair in pairs], dtype=np.float64)
+        return lambda weights_RN: counts.share(weights_RN @ worth_N, weights_RN.sum(axis=1))
+    return lambda weights_RN: metric.function(figures.Answers(truth_N, predictions.array, weights_RN, positive))
 
 
 def positive_index(schema: Schema) -> int | None:
@@ -159,7 +186,8 @@ def default_metric(schema: Schema, class_counts: Mapping[str, int]) -> str:
 
     Classification: macro_f1, because accuracy is high for whoever always answers the largest class and
     most data has one; where the classes are balanced the two are nearly the same. Regression: r2, because
-    it reads without knowing the unit: 0 is what the mean earns, 1 is perfect.
+    it reads without knowing the unit: 0 is what the mean earns, 1 is perfect. Multilabel and tagging: micro_f1,
+    which for spans is the field's entity-level F1.
 
     Args:
         schema: The task.
@@ -167,4 +195,14 @@ def default_metric(schema: Schema, class_counts: Mapping[str, int]) -> str:
             the rule does not look at them.
     """
     del class_counts
-    return "macro_f1" if schema.task == "classification" else "r2"
+    return _DEFAULTS[schema.task]
+
+
+_DEFAULTS: Mapping[Task, str] = {
+    "classification": "macro_f1",
+    "multilabel": "micro_f1",
+    "regression": "r2",
+    "tagging": "micro_f1",
+    "generation": "token_f1",
+    "language-modeling": "bits_per_byte",
+}

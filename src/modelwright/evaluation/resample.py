@@ -30,10 +30,11 @@ def resampled_SR(
     resamples: int,
 ) -> np.ndarray:
     """The metric of every sheet on each of R resamples of the N examples, drawn with replacement."""
-    if metric.reads == "counts":
+    if metric.reads == "counts" and schema.task == "classification":
         return _resampled_cells_SR(metric, schema, truth_N, sheets, seed=seed, resamples=resamples)
+    weighers = [metrics.weigher(metric, schema, truth_N, sheet) for sheet in sheets]
     blocks = [
-        [metrics.weigh(metric, schema, truth_N, sheet, weights_RN) for sheet in sheets]
+        [weigher(weights_RN) for weigher in weighers]
         for weights_RN in draws(len(truth_N), seed=seed, resamples=resamples)
     ]
     return np.concatenate(blocks, axis=1)

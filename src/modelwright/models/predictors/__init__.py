@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -38,26 +38,36 @@ PREDICTORS = Table(
 
 @dataclass(frozen=True, slots=True)
 class Predictions:
-    """The answers to N examples.
+    """The answers to N examples. Exactly one of the first four is set.
 
-    Exactly one of the first two is set: `probabilities_NC` (float64, rows sum to 1, columns in the order of
-    `schema.classes`) for classification, `values_N` (float64) for regression. `weights_C` multiplies the
-    probabilities before the largest decides which class is answered; None: the likeliest class is.
+    Args:
+        probabilities_NC: float64, columns in the order of `schema.classes`. Classification: rows sum to 1.
+            Multilabel: each class by itself.
+        values_N: float64. Regression: in the output's own unit. Language modeling: bits that the text takes.
+        spans_N: Tagging: for each example a tuple of `Span`, in the order of the text; dtype object.
+        texts_N: Generation: strings; dtype object.
+        weights_C: Classification: multiplies the probabilities before the largest decides which class is answered;
+            None: the likeliest class is.
+        thresholds_C: Multilabel: every class whose probability is at least this is answered; None: one half.
     """
 
     probabilities_NC: np.ndarray | None = None
     values_N: np.ndarray | None = None
+    spans_N: np.ndarray | None = None
+    texts_N: np.ndarray | None = None
     weights_C: np.ndarray | None = None
+    thresholds_C: np.ndarray | None = None
 
     def __len__(self) -> int:
         return len(self.array)
 
     @property
     def array(self) -> np.ndarray:
-        """Whichever is set: probabilities (N, C), or values (N,)."""
-        found = self.probabilities_NC if self.values_N is None else self.values_N
-        assert found is not None
-        return found
+        """Whichever of the first four is set; its first axis is the examples."""
+        return next(each for each in self._forms() if each is not None)
+
+    def _forms(self) -> tuple[np.ndarray | None, ...]:
+        return self.probabilities_NC, self.values_N, self.spans_N, self.texts_N
 
     @property
     def indices_N(self) -> np.ndarray:
@@ -66,12 +76,18 @@ class Predictions:
         weights_C = 1.0 if self.weights_C is None else self.weights_C
         return np.asarray((self.probabilities_NC * weights_C).argmax(axis=1))
 
+    @property
+    def answered_NC(self) -> np.ndarray:
+        """Multilabel: whether each class is answered, bool (N, C)."""
+        assert self.probabilities_NC is not None
+        return np.asarray(self.probabilities_NC >= (0.5 if self.thresholds_C is None else self.thresholds_C))
+
     def take(self, chosen: np.ndarray | slice) -> Predictions:
         """The answers at `chosen` alone: places, flags or a slice."""
-        if self.values_N is not None:
-            return Predictions(values_N=self.values_N[chosen])
-        assert self.probabilities_NC is not None
-        return Predictions(self.probabilities_NC[chosen], weights_C=self.weights_C)
+        probabilities_NC, values_N, spans_N, texts_N = (
+            None if each is None else each[chosen] for each in self._forms()
+        )
+        return replace(self, probabilities_NC=probabilities_NC, values_N=values_N, spans_N=spans_N, texts_N=texts_N)
 
 
 def as_predictions(schema: Schema, answers: np.ndarray) -> Predictions:
@@ -95,11 +111,10 @@ def log_loss(probabilities_NC: np.ndarray, classes_N: np.ndarray) -> float:
 
 def joined(parts: Sequence[Predictions]) -> Predictions:
     """The answers of all parts, one after the other; one predictor gave them all."""
-    values = [part.values_N for part in parts if part.values_N is not None]
-    if values:
-        return Predictions(values_N=np.concatenate(values))
-    tables = [part.probabilities_NC for part in parts if part.probabilities_NC is not None]
-    return Predictions(np.concatenate(tables), weights_C=parts[0].weights_C)
+    forms = zip(*((part.probabilities_NC, part.values_N, part.spans_N, part.texts_N) for part in parts), strict=True)
+    probabilities_NC, values_N, spans_N, texts_N = (None if each[0] is None else np.concatenate(each) for each in forms)
+    first = parts[0]
+    return Predictions(probabilities_NC, values_N, spans_N, texts_N, first.weights_C, first.thresholds_C)
 
 
 class Predictor(Protocol):
