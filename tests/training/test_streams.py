@@ -36,14 +36,15 @@ def test_texts_are_ended_and_joined() -> None:
 
 
 @pytest.mark.parametrize("length", [4, 7, 16])
-def test_an_epoch_takes_each_block_once_and_targets_are_the_next_tokens(length: int) -> None:
+def test_an_epoch_takes_blocks_once_in_whole_batches_and_targets_are_the_next_tokens(length: int) -> None:
     stream = Stream(np.arange(203, dtype=np.int32), length)
     sizes, offsets = set(), set()
     for epoch in range(6):
         batches = stream.order(batch_size=3, seed=1, epoch=epoch)
         sizes.add(len(batches))
         starts = np.sort(np.concatenate(batches))
-        assert (np.diff(starts) == length).all() and len(starts) == len(stream)
+        assert (np.diff(starts) % length == 0).all() and len(set(starts.tolist())) == len(stream) // 3 * 3
+        assert {len(each) for each in batches} == {3}
         offsets.add(int(starts[0]))
         for each in batches:
             batch = stream.batch(each)

@@ -60,6 +60,8 @@ def attend(
     Returns:
         (n, T, H, E), and no probabilities.
     """
+    # Rotated by angles in float32, queries and keys come back wider than the values.
+    queries_nHTE, keys_nHSE = queries_nHTE.to(values_nHSE.dtype), keys_nHSE.to(values_nHSE.dtype)
     groups = queries_nHTE.shape[1] // keys_nHSE.shape[1]
     if groups > 1:
         keys_nHSE, values_nHSE = (each.repeat_interleave(groups, dim=1) for each in (keys_nHSE, values_nHSE))

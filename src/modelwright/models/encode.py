@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import shutil
 from collections.abc import Callable
-from dataclasses import fields
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,14 +12,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from modelwright.models.catalogue import catalogue, on_this_machine
+from modelwright.models.inputs import Features
 from modelwright.models.precision import best_precision, device
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from modelwright.models.image import Pixels
     from modelwright.models.networks import Network
-    from modelwright.models.text import Tokens
 
 ENCODER = "all-MiniLM-L6-v2"
 MAX_TOKENS = 256
@@ -65,7 +63,7 @@ def embed(folder: Path, texts: list[str]) -> np.ndarray:
 
 
 def frozen_features(
-    network: Network, inputs: Tokens | Pixels, *, precision: str, tick: Callable[[int], None] = lambda done: None
+    network: Network, inputs: Features, *, precision: str, tick: Callable[[int], None] = lambda done: None
 ) -> Tensor:
     """The encoder's pooled features of every example, float32 (N, D), on the processor.
 
@@ -111,12 +109,12 @@ def has_read(count: int) -> bool:
     return any(len(each) == count for each in _READ.values())
 
 
-def is_remembered(network: Network, inputs: Tokens | Pixels, *, precision: str) -> bool:
+def is_remembered(network: Network, inputs: Features, *, precision: str) -> bool:
     """Whether `frozen_features` of just these inputs would cost nothing."""
     return _content(network, inputs, precision) in _READ
 
 
-def _content(network: Network, inputs: Tokens | Pixels, precision: str) -> str:
+def _content(network: Network, inputs: Features, precision: str) -> str:
     """A digest of everything that the features depend on."""
     import torch
 
@@ -124,8 +122,8 @@ def _content(network: Network, inputs: Tokens | Pixels, precision: str) -> str:
     for name, weight in network.encoder.state_dict().items():
         found.update(name.encode())
         found.update(weight.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().tobytes())
-    for field in fields(inputs):
-        found.update(np.ascontiguousarray(getattr(inputs, field.name)).tobytes())
+    for each in inputs.arrays():
+        found.update(np.ascontiguousarray(each).tobytes())
     return found.hexdigest()
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import polars as pl
@@ -36,6 +36,10 @@ class Pixels:
     def take(self, indices: np.ndarray) -> Pixels:
         """The images at `indices` alone."""
         return Pixels(self.values_NCHW[indices], self.mean_C, self.deviation_C)
+
+    def arrays(self) -> tuple[Any, ...]:
+        """All that it consists of."""
+        return self.values_NCHW, self.mean_C, self.deviation_C
 
     def batch(self, indices: np.ndarray, *, training: bool = False) -> dict[str, Tensor]:
         """`pixel_values`, float32 (n, 3, S, S), standardised; varied at random when training.

@@ -14,9 +14,11 @@ import torch
 from torch import Tensor, nn
 
 from modelwright.errors import Fault, InputError
-from modelwright.models.networks import quiet
+from modelwright.models.networks import loaded
 
 Kind = Literal["causal", "masked"]
+AT_ONCE = 16_000_000
+"""Scores held at once while answering, in numbers: 64 MB. Chosen."""
 _RESCALED = ("final_logit_softcapping", "logit_scale", "logits_scaling", "lm_head_multiplier")
 """What some families do to the scores after the last layer, as their configurations call it."""
 
@@ -42,6 +44,15 @@ class Language(nn.Module):  # type: ignore[misc]  # torch is not followed by myp
             raise InputError(Fault("model.base", found, "a family like Llama, Mistral, Qwen, BERT or ModernBERT"))
 
     @property
+    def transformer(self) -> nn.Module:
+        """The model of transformers inside."""
+        return self.model
+
+    def put(self, transformer: nn.Module) -> None:
+        """Let it be another: with adapters, or without them again."""
+        self.model = transformer
+
+    @property
     def vocabulary(self) -> nn.Linear:
         """From states to scores."""
         return self.model.get_output_embeddings()
@@ -65,17 +76,29 @@ def _same(states: Tensor) -> Tensor:
     return states
 
 
-def language_in(folder: Path, kind: Kind) -> Language:
-    """The language model in `folder` (transformers layout, safetensors only), float32.
+def surprise(network: Language, inputs: dict[str, Tensor], targets_nT: Tensor) -> Tensor:
+    """−log p of each target in nats, float32 (n, T); 0 where a target is below 0 and so asks for nothing."""
+    states_nTD = network.states(inputs)
+    chosen_nT = targets_nT >= 0
+    states_MD, targets_M1 = states_nTD[chosen_nT], targets_nT[chosen_nT][:, None]
+    last, found = network.vocabulary, []
+    size = max(1, AT_ONCE // last.out_features)
+    for start in range(0, len(states_MD), size):
+        scores_mV = last(states_MD[start : start + size]).float()
+        found.append(scores_mV.logsumexp(1) - scores_mV.gather(1, targets_M1[start : start + size])[:, 0])
+    nats_nT = torch.zeros(targets_nT.shape, device=targets_nT.device)
+    nats_nT[chosen_nT] = torch.cat(found) if found else nats_nT.new_zeros(0)
+    return nats_nT
+
+
+def language_in(folder: Path, kind: Kind, *, quantised: bool = False) -> Language:
+    """The language model in `folder` (transformers layout, safetensors only), float32, or in four bits.
 
     Raises:
         InputError: there is none, or it is of a family whose scores are no linear layer.
     """
     try:
-        with quiet():
-            model = _auto(kind).from_pretrained(
-                folder, dtype=torch.float32, local_files_only=True, use_safetensors=True, trust_remote_code=False
-            )
+        model = loaded(_auto(kind), folder, quantised=quantised)
     except (OSError, ValueError, KeyError, RuntimeError) as error:
         found = f"{folder} cannot be loaded as a {kind} language model: {error}"
         raise InputError(Fault("model.base", found, "config.json and model.safetensors of one")) from error

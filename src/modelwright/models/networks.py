@@ -36,6 +36,15 @@ class Network(nn.Module):  # type: ignore[misc]  # torch is not followed by mypy
         nn.init.normal_(self.head.weight, std=0.02)
         nn.init.zeros_(self.head.bias)
 
+    @property
+    def transformer(self) -> nn.Module:
+        """The model of transformers inside."""
+        return self.encoder
+
+    def put(self, transformer: nn.Module) -> None:
+        """Let it be another: with adapters, or without them again."""
+        self.encoder = transformer
+
     def features(self, inputs: dict[str, Tensor]) -> Tensor:
         """The pooled features (N, D), float32."""
         if "input_ids" in inputs:
@@ -63,13 +72,24 @@ def encoder_in(folder: Path, *, quantised: bool = False) -> nn.Module:
     """The pre-trained model in `folder` (transformers layout, safetensors only), float32, or in four bits."""
     from transformers import AutoModel
 
+    return loaded(AutoModel, folder, quantised=quantised)
+
+
+def loaded(auto: Any, folder: Path, *, quantised: bool = False) -> nn.Module:
+    """What a class of transformers' Auto family makes of `folder`: safetensors only, no code of others, float32.
+
+    Args:
+        auto: AutoModel, AutoModelForCausalLM...
+        folder: In transformers' layout.
+        quantised: Hold the matrices in four bits.
+    """
     options: dict[str, Any] = {}
     if quantised:
         from modelwright.models.adapters import quantisation
 
         options["quantization_config"] = quantisation()
     with quiet():
-        found = AutoModel.from_pretrained(
+        found: nn.Module = auto.from_pretrained(
             folder,
             dtype=torch.float32,
             local_files_only=True,

@@ -35,23 +35,37 @@ class Tokens:
 
     def take(self, indices: np.ndarray) -> Tokens:
         """The texts at `indices` alone."""
-        pieces = [self.flat[self.starts[i] : self.starts[i + 1]] for i in indices]
         starts = np.concatenate(([0], np.cumsum(self.lengths_N[indices])))
-        return Tokens(np.concatenate(pieces) if pieces else self.flat[:0], starts, self.pad)
+        return Tokens(self.flat[self.places(indices)], starts, self.pad)
 
     def batch(self, indices: np.ndarray, *, training: bool = False) -> dict[str, Tensor]:
         """`input_ids` and `attention_mask`, int64 (n, T), padded on the right to the longest of the batch."""
         import torch
 
         lengths_n = self.lengths_N[indices]
-        columns_T = np.arange(max(1, int(lengths_n.max(initial=1))))
-        mask_nT = columns_T < lengths_n[:, None]
-        ids_nT = np.full(mask_nT.shape, self.pad, dtype=np.int64)
-        ids_nT[mask_nT] = self.flat[(self.starts[indices][:, None] + columns_T)[mask_nT]]
+        mask_nT = np.arange(max(1, int(lengths_n.max(initial=1)))) < lengths_n[:, None]
         return {
-            "input_ids": torch.from_numpy(ids_nT),
+            "input_ids": torch.from_numpy(self.laid(self.flat, indices, fill=self.pad)),
             "attention_mask": torch.from_numpy(mask_nT.astype(np.int64)),
         }
+
+    def arrays(self) -> tuple[Any, ...]:
+        """All that it consists of."""
+        return self.flat, self.starts, self.pad
+
+    def laid(self, values_flat: np.ndarray, indices: np.ndarray, *, fill: int) -> np.ndarray:
+        """A value for each token, in the order of `flat`, laid out as a batch of these texts: int64 (n, T)."""
+        lengths_n = self.lengths_N[indices]
+        columns_T = np.arange(max(1, int(lengths_n.max(initial=1))))
+        mask_nT = columns_T < lengths_n[:, None]
+        laid_nT = np.full(mask_nT.shape, fill, dtype=np.int64)
+        laid_nT[mask_nT] = values_flat[(self.starts[indices][:, None] + columns_T)[mask_nT]]
+        return laid_nT
+
+    def places(self, indices: np.ndarray) -> np.ndarray:
+        """Where in `flat` the tokens of these texts stand, one text after the other."""
+        pieces = [np.arange(self.starts[i], self.starts[i + 1]) for i in indices]
+        return np.concatenate(pieces) if pieces else np.zeros(0, dtype=np.int64)
 
 
 def texts_of(schema: Schema, examples: pl.DataFrame) -> list[str]:

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from modelwright.models.predictors.transformer import outputs_NK
 from modelwright.training.job import Job
 from modelwright.training.loop import Recipe, Step, steps
 from modelwright.training.optim import adamw
@@ -43,7 +42,7 @@ def probe(job: Job, *, precision: str, at_most_seconds: float = 20.0) -> Probe:
     """
     held = begin(job)
     job = held.job
-    lengths_N = job.train.features.lengths_N
+    lengths_N = job.train.lengths_N
     batches = sorted(job.order(0), key=lambda batch: len(batch) * int(lengths_N[batch].max()))
     places = [0.9, 0.5, 0.1, 0.5, 0.9, 0.3, 0.7, 1.0]
     chosen = [batches[min(len(batches) - 1, int(place * len(batches)))] for place in places]
@@ -84,7 +83,7 @@ def _forward_seconds(job: Job) -> float:
     features = job.validation.features
     chosen = np.linspace(0, len(features) - 1, min(64, len(features))).astype(int)
     began = time.perf_counter()
-    outputs_NK(job.network, features.take(chosen))
+    job.predictor.outputs(features.take(chosen))
     return (time.perf_counter() - began) / len(chosen)
 
 

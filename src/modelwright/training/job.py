@@ -3,30 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 import polars as pl
 
-from modelwright.data.parts import targets_N
-from modelwright.errors import Fault, InputError
-from modelwright.models.catalogue import catalogue
-from modelwright.models.fitting.head import standardised
-from modelwright.models.precision import device as best_device
-from modelwright.models.predictors.transformer import Preparation, Transformer
+from modelwright.models.inputs import Features
+from modelwright.models.predictors import Predictions, Predictor
 from modelwright.records import Schema
 from modelwright.training.batches import epoch_order
 from modelwright.training.loop import Recipe
-from modelwright.training.objectives import OBJECTIVES, Batch, Objective
+from modelwright.training.objectives import IGNORED, Batch, Objective
 
 if TYPE_CHECKING:
     import torch
-
-    from modelwright.models.image import Pixels
-    from modelwright.models.networks import Network
-    from modelwright.models.text import Tokens
 
 
 LEAST_WATCHED, MOST_WATCHED = 200, 1000
@@ -34,57 +26,144 @@ LEAST_WATCHED, MOST_WATCHED = 200, 1000
 validation examples, within these bounds."""
 
 
-@dataclass(frozen=True, slots=True)
-class Inputs:
-    """One part as the network takes it, with its targets (N,) on the objective's scale."""
+class Learner(Predictor, Protocol):
+    """A predictor that holds a network, and what its outputs mean while it learns."""
 
-    features: Tokens | Pixels
-    targets_N: np.ndarray
+    preparation: Any
+
+    @property
+    def network(self) -> Any:
+        """The network."""
+
+    def outputs(self, features: Any) -> Any:
+        """What the network says of N examples; leaves it in evaluation mode."""
+
+    def answers(self, outputs: Any) -> Predictions:
+        """What these outputs mean."""
+
+    def loss(self, outputs: Any, truth_N: np.ndarray) -> float:
+        """The mean loss by unit, as the objective counts it, without smoothing."""
+
+
+class Part(Protocol):
+    """Examples as a network takes them, in batches that the loop asks for."""
+
+    @property
+    def lengths_N(self) -> np.ndarray:
+        """Tokens at each position that `order` may name."""
 
     def __len__(self) -> int:
-        return len(self.targets_N)
+        """How many positions an epoch names."""
+
+    def order(self, *, batch_size: int, seed: int, epoch: int) -> list[np.ndarray]:
+        """The batches of an epoch, as positions: a pure function of the three."""
+
+    def batch(self, positions: np.ndarray, device: Any = "cpu") -> Batch:
+        """What stands at these positions, on the device."""
+
+
+@dataclass(frozen=True, slots=True)
+class Inputs:
+    """One part: features, what the objective takes as targets, and what answers are judged by.
+
+    Args:
+        features: N examples as the network takes them.
+        targets: (N,) or (N, K) by example, or one for each token, in the order of `features.flat`.
+        truth_N: As `data.parts.targets_N` gives it.
+        by_token: Which of the two the targets are.
+        vary: Whether batches for training are varied (images).
+    """
+
+    features: Features
+    targets: np.ndarray
+    truth_N: np.ndarray
+    by_token: bool = False
+    vary: bool = False
+
+    @property
+    def lengths_N(self) -> np.ndarray:
+        """Tokens of each example, 1 for an image."""
+        return self.features.lengths_N
+
+    def __len__(self) -> int:
+        return len(self.features)
+
+    def take(self, indices: np.ndarray) -> Inputs:
+        """The examples at `indices` alone."""
+        from modelwright.models.text import Tokens
+
+        features, chosen = self.features, indices
+        if self.by_token:
+            assert isinstance(features, Tokens)
+            chosen = features.places(indices)
+        return replace(
+            self, features=features.take(indices), targets=self.targets[chosen], truth_N=self.truth_N[indices]
+        )
+
+    def order(self, *, batch_size: int, seed: int, epoch: int) -> list[np.ndarray]:
+        """The batches of `epoch`, alike in length within."""
+        return epoch_order(self.lengths_N, batch_size=batch_size, seed=seed, epoch=epoch)
+
+    def batch(self, positions: np.ndarray, device: Any = "cpu") -> Batch:
+        """The examples at `positions`, on the device."""
+        import torch
+
+        from modelwright.models.text import Tokens
+
+        targets = self.targets[positions] if not self.by_token else None
+        if targets is None:
+            assert isinstance(self.features, Tokens)
+            targets = self.features.laid(self.targets, positions, fill=IGNORED)
+        inputs = self.features.batch(positions, training=self.vary)
+        moved = {name: each.to(device, non_blocking=True) for name, each in inputs.items()}
+        return Batch(moved, torch.from_numpy(targets).to(device))
 
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """A network, the two open parts, the objective, and how answers are read off."""
+    """A network, the two open parts, the objective, and how answers are read off.
 
-    predictor: Transformer
-    train: Inputs
+    Args:
+        predictor: Holds the network.
+        train: What the loop learns from.
+        watched: Training examples that are answered at each validation, to see over- from underfitting.
+        validation: The examples that decide.
+        objective: The loss.
+        settings: Of the plan.
+        base: What the network was before.
+    """
+
+    predictor: Learner
+    train: Part
+    watched: Inputs
     validation: Inputs
     objective: Objective
     settings: dict[str, Any]
     base: Path | str
 
     @property
-    def network(self) -> Network:
+    def network(self) -> Any:
         """The network that is trained."""
         return self.predictor.network
 
     @property
     def device(self) -> torch.device:
         """Where it lies."""
-        return self.network.head.weight.device
+        return next(iter(self.network.parameters())).device
 
     @property
-    def watched(self) -> Inputs:
-        """The training examples that are answered at each validation, spread over all of them."""
-        count = min(len(self.train), MOST_WATCHED, max(LEAST_WATCHED, len(self.validation)))
-        chosen = np.linspace(0, len(self.train) - 1, count).astype(int)
-        return Inputs(self.train.features.take(chosen), self.train.targets_N[chosen])
+    def examples(self) -> Inputs:
+        """What the loop learns from, where that is one example at each position and no stream of text."""
+        assert isinstance(self.train, Inputs)
+        return self.train
 
     def order(self, epoch: int) -> list[np.ndarray]:
         """The batches of `epoch`: a pure function of the seed and the epoch."""
-        lengths_N = self.train.features.lengths_N
-        return epoch_order(lengths_N, batch_size=self.settings["batch_size"], seed=self.settings["seed"], epoch=epoch)
+        return self.train.order(batch_size=self.settings["batch_size"], seed=self.settings["seed"], epoch=epoch)
 
     def fetch(self, positions: np.ndarray) -> Batch:
-        """The training examples at `positions`, on the device; images varied."""
-        import torch
-
-        inputs = self.train.features.batch(positions, training=bool(self.settings["vary"]))
-        moved = {name: each.to(self.device, non_blocking=True) for name, each in inputs.items()}
-        return Batch(moved, torch.from_numpy(self.train.targets_N[positions]).to(self.device))
+        """What the loop learns from at `positions`, on the device."""
+        return self.train.batch(positions, self.device)
 
     def recipe(self) -> Recipe:
         """How the weights move, from the settings."""
@@ -115,76 +194,22 @@ def build(
         train: The training part.
         validation: The validation part.
         base: A folder with a pre-trained model, or the name of a scratch entry of the catalogue.
-        settings: At least `max_length` or `image_size`, `batch_size`, `seed`, `smoothing`, `vary`, `rank`.
+        settings: At least `batch_size`, `seed`, `rank`, and what the builder of the task asks for.
         note: Told what is being done, for progress.
 
     Raises:
         InputError: the model cannot be read, or its input kind is another.
     """
-    import torch
+    if schema.task in ("language-modeling", "generation"):
+        from modelwright.training.languages import build_language
 
-    torch.manual_seed(settings["seed"])
-    outputs = max(1, len(schema.classes))
-    note("loading the model")
-    network, tokenizer = _network(schema, base, outputs=outputs, image_size=settings["image_size"])
-    network.to(device=best_device(), memory_format=torch.channels_last if schema.kind == "image" else None)
-    note("reading the examples")
-    truth = targets_N(schema, train), targets_N(schema, validation)
-    first_N, mean, deviation = standardised(schema, truth[0])
-    scaled = first_N, ((truth[1] - mean) / deviation).astype(first_N.dtype)
-    features: list[Pixels] | list[Tokens]
-    if schema.kind == "image":
-        features, preparation = _images(schema, train, validation, settings["image_size"], mean, deviation)
-    else:
-        features = _texts(schema, (train, validation), tokenizer, settings["max_length"])
-        preparation = Preparation(max_length=settings["max_length"], target_mean=mean, target_deviation=deviation)
-    smoothing = {"smoothing": settings["smoothing"]} if schema.task == "classification" else {}
-    return Job(
-        predictor=Transformer(schema, network, preparation, tokenizer),
-        train=Inputs(features[0], scaled[0]),
-        validation=Inputs(features[1], scaled[1]),
-        objective=OBJECTIVES[schema.task](**smoothing),
-        settings=settings,
-        base=base,
-    )
+        return build_language(schema, train, validation, base=base, settings=settings, note=note)
+    from modelwright.training.encoders import build_encoder
+
+    return build_encoder(schema, train, validation, base=base, settings=settings, note=note)
 
 
-def _network(schema: Schema, base: Path | str, *, outputs: int, image_size: int) -> tuple[Network, Any]:
-    from modelwright.models.networks import pretrained, scratch
-    from modelwright.models.text import tokenizer_from
-
-    if isinstance(base, str):
-        entry = catalogue()[base]
-        if entry.kind != schema.kind or entry.family is None:
-            found = f"{base!r} takes {entry.kind}, the input is {schema.kind}"
-            raise InputError(Fault("model.base", found, f"a model of {schema.kind}"))
-        return scratch(entry.family, entry.config, outputs=outputs, image_size=image_size), None
-    try:
-        network = pretrained(base, outputs=outputs)
-    except (OSError, ValueError, KeyError, RuntimeError) as error:
-        found = f"{base} cannot be loaded: {error}"
-        raise InputError(Fault("model.base", found, "config.json and model.safetensors of one model")) from error
-    return network, tokenizer_from(base) if schema.kind == "text" else None
-
-
-def _texts(schema: Schema, parts: tuple[pl.DataFrame, ...], tokenizer: Any, max_length: int) -> list[Tokens]:
-    from modelwright.models.text import texts_of, tokenize
-
-    return [tokenize(tokenizer, texts_of(schema, part), max_length=max_length) for part in parts]
-
-
-def _images(
-    schema: Schema, train: pl.DataFrame, validation: pl.DataFrame, size: int, mean: float, deviation: float
-) -> tuple[list[Pixels], Preparation]:
-    from modelwright.models.image import pixels_of
-
-    first = pixels_of(schema, train, size=size)
-    second = pixels_of(schema, validation, size=size, scale=(first.mean_C, first.deviation_C))
-    preparation = Preparation(
-        image_size=size,
-        mean_C=tuple(map(float, first.mean_C)),
-        deviation_C=tuple(map(float, first.deviation_C)),
-        target_mean=mean,
-        target_deviation=deviation,
-    )
-    return [first, second], preparation
+def spread(train: Inputs, validation: Inputs) -> Inputs:
+    """The training examples to watch, from all over the part."""
+    count = min(len(train), MOST_WATCHED, max(LEAST_WATCHED, len(validation)))
+    return train.take(np.linspace(0, len(train) - 1, count).astype(int))

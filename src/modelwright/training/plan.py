@@ -93,7 +93,7 @@ def plan(
         else Setting(precision, "problem.yaml")
     )
     scratch = isinstance(base, str)
-    read = scratch or is_remembered(job.network, job.train.features, precision=origins["precision"].value)
+    read = scratch or is_remembered(job.network, job.examples.features, precision=origins["precision"].value)
     measured = probe(job, precision=origins["precision"].value)
     reading = 0.0 if read else 1.2 * measured.forward_seconds_per_example * len(job.train)
     origins |= _schedule(
@@ -214,7 +214,7 @@ def _schedule(
     """Learning rates, epochs and steps; the epochs fit the budget unless the user named them."""
     asked, count = problem.training, len(job.train)
     batches = job.order(0)
-    per_epoch = measured.epoch_seconds(batches, job.train.features.lengths_N)
+    per_epoch = measured.epoch_seconds(batches, job.train.lengths_N)
     validation = measured.forward_seconds_per_example * (len(job.validation) + len(job.watched))
     if scratch:
         epochs, rule = min(60.0, max(10.0, 60_000 / count)), "rule: 60,000 images seen, 10 to 60 epochs"
@@ -259,7 +259,7 @@ def _schedule(
 def _estimate(job: Job, measured: Probe, settings: dict[str, Setting], *, reading_seconds: float) -> Estimate:
     """Seconds and peak memory of the run, with ranges as wide as such forecasts were off when tried."""
     batches = job.order(0)
-    lengths_N = job.train.features.lengths_N
+    lengths_N = job.train.lengths_N
     epochs = settings["steps"].value / len(batches)
     seconds = epochs * measured.epoch_seconds(batches, lengths_N)
     validations = 1 + math.ceil(settings["steps"].value / settings["validate_every"].value)

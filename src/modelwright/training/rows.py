@@ -50,12 +50,15 @@ def lean(job: Job) -> Lean:
     """`job` with the rows that its training and validation texts use; as it is where that saves little."""
     import torch
 
-    train, validation = job.train.features, job.validation.features
-    if not isinstance(train, Tokens) or not isinstance(validation, Tokens):
+    first, second = job.train, job.validation
+    if not isinstance(first, Inputs) or not (
+        isinstance(first.features, Tokens) and isinstance(second.features, Tokens)
+    ):
         return Lean(job)
+    train, validation = first.features, second.features
     table = _table(job.network)
-    first = np.arange(train.pad + 1 if train.pad < LOW else 0)  # RoBERTa's kin count positions by the pad's own id
-    used = np.unique(np.concatenate([train.flat, validation.flat, first, [train.pad]]))
+    low = np.arange(train.pad + 1 if train.pad < LOW else 0)  # RoBERTa's kin count positions by the pad's own id
+    used = np.unique(np.concatenate([train.flat, validation.flat, low, [train.pad]]))
     if len(used) > WORTH * table.num_embeddings:
         return Lean(job)
     places = np.zeros(table.num_embeddings, dtype=np.int32)
@@ -65,10 +68,19 @@ def lean(job: Job) -> Lean:
     table.num_embeddings = len(used)
     if table.padding_idx is not None:
         table.padding_idx = int(places[table.padding_idx])
-    parts = [Tokens(places[part.flat], part.starts, int(places[part.pad])) for part in (train, validation)]
-    inputs = (job.train, job.validation)
-    leaner = [Inputs(part, each.targets_N) for part, each in zip(parts, inputs, strict=True)]
-    return Lean(replace(job, train=leaner[0], validation=leaner[1]), rows, full_VD)
+    leaner = replace(
+        job,
+        train=_renumbered(job.examples, places),
+        watched=_renumbered(job.watched, places),
+        validation=_renumbered(job.validation, places),
+    )
+    return Lean(leaner, rows, full_VD)
+
+
+def _renumbered(inputs: Inputs, places: np.ndarray) -> Inputs:
+    part = inputs.features
+    assert isinstance(part, Tokens)
+    return replace(inputs, features=Tokens(places[part.flat], part.starts, int(places[part.pad])))
 
 
 def _table(network: nn.Module) -> nn.Embedding:

@@ -22,7 +22,8 @@ class Stream:
     """All tokens of a part one after another, each text ended by its end token.
 
     Every epoch cuts the stream at another offset, so that no token stands at the start of a block every time; order
-    and offset are a pure function of seed and epoch, and the number of batches is the same in every epoch.
+    and offset are a pure function of seed and epoch, and the number of batches is the same in every epoch. All batches
+    have the same size, for which the network may be compiled: blocks that fill none wait for another epoch.
 
     Args:
         flat: The tokens, int32.
@@ -36,13 +37,19 @@ class Stream:
         """Blocks of an epoch: the last tokens are left out where the offset takes their place."""
         return max(1, (len(self.flat) - 1) // self.length - 1)
 
+    @property
+    def lengths_N(self) -> np.ndarray:
+        """T at every place where a block may start."""
+        return np.broadcast_to(np.int64(self.length), len(self.flat))
+
     def order(self, *, batch_size: int, seed: int, epoch: int) -> list[np.ndarray]:
         """The batches of `epoch`, each the positions at which its blocks start."""
         generator = np.random.Generator(np.random.Philox(key=[seed, epoch]))
         room = len(self.flat) - 1 - len(self) * self.length
         offset = int(generator.integers(0, min(self.length, room) + 1)) if room > 0 else 0
         starts = offset + self.length * generator.permutation(len(self))
-        return [starts[first : first + batch_size] for first in range(0, len(starts), batch_size)]
+        batches = max(1, len(starts) // batch_size)
+        return [starts[first * batch_size : (first + 1) * batch_size] for first in range(batches)]
 
     def batch(self, starts: np.ndarray, device: torch.device | str = "cpu") -> Batch:
         """The blocks that start there, and the next token of each of their tokens."""
@@ -55,15 +62,16 @@ class Stream:
 
 
 def stream_of(tokenizer: Any, texts: Sequence[str], *, length: int) -> Stream:
-    """The texts as a stream, each followed by the tokenizer's end token.
+    """The texts as a stream, each followed by the tokenizer's end token, after its start token if that is another.
 
     Args:
-        tokenizer: Its `eos_token_id` ends a text.
+        tokenizer: Its `eos_token_id` ends a text, its `bos_token_id` starts one.
         texts: In their order; what is shorter than a block shares one with its neighbours.
         length: Tokens of a block.
     """
-    pieces = []
+    pieces, end, begin = [], tokenizer.eos_token_id, tokenizer.bos_token_id
+    before = [] if begin is None or begin == end else [begin]
     for start in range(0, len(texts), 10_000):
         found = tokenizer(texts[start : start + 10_000], add_special_tokens=False, return_attention_mask=False)
-        pieces += [np.asarray([*ids, tokenizer.eos_token_id], dtype=np.int32) for ids in found["input_ids"]]
+        pieces += [np.asarray([*before, *ids, end], dtype=np.int32) for ids in found["input_ids"]]
     return Stream(np.concatenate(pieces) if pieces else np.zeros(0, dtype=np.int32), length)

@@ -13,8 +13,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Literal
 
-import numpy as np
-
 from modelwright.data.parts import read_part, targets_N
 from modelwright.errors import IntegrityError
 from modelwright.evaluation.decision import decided
@@ -26,14 +24,13 @@ from modelwright.models.encode import frozen_features
 from modelwright.models.fitting.head import set_head
 from modelwright.models.predictors import save_predictor
 from modelwright.models.predictors.out_of_sample import save_out_of_sample
-from modelwright.models.predictors.transformer import outputs_NK
 from modelwright.records import POSITION, Dataset, Plan, Progress, Run, digest, identify
 from modelwright.training import checkpoint as checkpoints
 from modelwright.training.calibrate import best_temperature
 from modelwright.training.estimate import memory_bytes
 from modelwright.training.job import Inputs, Job, build
 from modelwright.training.loop import Step, steps
-from modelwright.training.optim import Optimizer, adamw
+from modelwright.training.optim import Optimizer
 from modelwright.training.trained import Trained, begin
 
 CHECKPOINT_SECONDS = 60.0
@@ -114,7 +111,7 @@ def _follow(
         _start_head(job, progress)
     held = begin(job)
     job = held.job
-    optimizer = adamw(job.network, learning_rate=settings["learning_rate"], scaled=settings["precision"] == "fp16")
+    optimizer = held.optimizer(learning_rate=settings["learning_rate"], scaled=settings["precision"] == "fp16")
     course = Course() if found is None else _put_back(held, optimizer, found)
     if damaged:
         progress(Progress("train", "passed over damaged checkpoints", 0, note=", ".join(damaged)))
@@ -161,9 +158,9 @@ def _start_head(job: Job, progress: Callable[[Progress], None]) -> None:
     def tick(done: int) -> None:
         progress(Progress("train", "reading with the frozen encoder", done, len(job.train), "examples"))
 
-    features_ND = frozen_features(job.network, job.train.features, precision=job.settings["precision"], tick=tick)
+    features_ND = frozen_features(job.network, job.examples.features, precision=job.settings["precision"], tick=tick)
     regression = job.predictor.schema.task == "regression"
-    set_head(job.network, features_ND, job.train.targets_N, regression=regression, seed=job.settings["seed"])
+    set_head(job.network, features_ND, job.examples.targets, regression=regression, seed=job.settings["seed"])
 
 
 def _put_back(held: Trained, optimizer: Optimizer, found: checkpoints.Checkpoint) -> Course:
@@ -197,22 +194,23 @@ def _validate(job: Job, course: Course, step: Step, metric: str) -> None:
     sign = 1.0 if METRICS[metric].higher_is_better else -1.0
     best_loss = min((each["validation_loss"] for each in course.history[:-1]), default=float("inf"))
     course.stale = 0 if validation_loss < best_loss else course.stale + 1
-    standing = (sign * validation_score, -validation_loss)  # of two that score the same, the surer one is better
-    if course.best is None or standing > (sign * course.best["validation_score"], -course.best["validation_loss"]):
+    if course.best is None or _standing(sign, dataclasses.asdict(point)) > _standing(sign, course.best):
         course.best, course.stale = dataclasses.asdict(point), 0
 
 
-def _judge(job: Job, part: Inputs, metric: str) -> tuple[float, float]:
-    """Loss per example and metric of the network as it stands, on `part`."""
-    outputs = outputs_NK(job.network, part.features)
-    schema, how = job.predictor.schema, job.predictor.preparation
-    if schema.task == "regression":
-        loss = float(0.5 * np.mean((outputs[:, 0] - part.targets_N) ** 2))
-        truth_N = part.targets_N.astype(np.float64) * how.target_deviation + how.target_mean
-    else:
-        truth_N = part.targets_N
-        loss = float(score("log_loss", schema, truth_N, job.predictor.answers(outputs)))
-    return loss, float(score(metric, schema, truth_N, job.predictor.answers(outputs)))
+def _standing(sign: float, point: dict[str, float]) -> tuple[float, float]:
+    """What the best checkpoint has most of: score (nothing where none was taken), then the lower loss."""
+    return sign * (point["validation_score"] or 0.0), -point["validation_loss"]
+
+
+def _judge(job: Job, part: Inputs, metric: str) -> tuple[float, float | None]:
+    """Loss by unit and metric of the network as it stands, on `part`; no metric where answering takes long."""
+    predictor = job.predictor
+    outputs = predictor.outputs(part.features)
+    loss = predictor.loss(outputs, part.truth_N)
+    if predictor.schema.task == "generation":
+        return loss, None
+    return loss, float(score(metric, predictor.schema, part.truth_N, predictor.answers(outputs)))
 
 
 def _logged(step: Step) -> dict[str, float]:
@@ -224,8 +222,8 @@ def _logged(step: Step) -> dict[str, float]:
 
 def _told(course: Course, step: Step, total: int, elapsed: float) -> Progress:
     rate = elapsed / max(1, step.number)
-    best = f"best {course.best['validation_score']:.3f}" if course.best else ""
-    note = f"loss {step.loss:.3f} · {step.units / max(step.seconds, 1e-9):.0f} examples/s · {best}"
+    best = f"best {course.best['validation_score'] or course.best['validation_loss']:.3f}" if course.best else ""
+    note = f"loss {step.loss:.3f} · {step.units / max(step.seconds, 1e-9):.0f} units/s · {best}"
     return Progress("train", "training", step.number, total, "steps", (total - step.number) * rate, note)
 
 
@@ -233,15 +231,16 @@ def _finish(job: Job, dataset: Dataset, plan: Plan, course: Course, status: Stat
     """Calibrate on validation, save the predictor and its answers, and make the record."""
     schema = dataset.schema
     validation = read_part(dataset, "validation")
-    outputs = outputs_NK(job.network, job.validation.features)
     predictor = job.predictor
+    outputs = predictor.outputs(job.validation.features)
     if schema.task == "classification":
-        temperature = best_temperature(outputs, job.validation.targets_N)
+        temperature = best_temperature(outputs, job.validation.truth_N)
         predictor.preparation = dataclasses.replace(predictor.preparation, temperature=temperature)
     how = {"scratch": "trained from scratch", "full": "fine-tuned"}.get(plan.method, f"{plan.method} merged in")
     predictor.preparation = dataclasses.replace(predictor.preparation, describes=f"{plan.model}, {how}")
     metric, truth_N = job.settings["metric"], targets_N(schema, validation)
-    saved, answers = decided(predictor, predictor.answers(outputs), metric, truth_N, seed=job.settings["seed"])
+    plain = predictor.predict(validation) if schema.task == "generation" else predictor.answers(outputs)
+    saved, answers = decided(predictor, plain, metric, truth_N, seed=job.settings["seed"])
     save_predictor(saved, folder / "predictor")
     save_out_of_sample(folder / "predictor", validation[POSITION].to_numpy(), answers)
     _write_lines(folder / "log.jsonl", course.log)

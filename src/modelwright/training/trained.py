@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING
 
 from modelwright.errors import IntegrityError
 from modelwright.training.job import Job
+from modelwright.training.optim import Optimizer, adamw, muon
 from modelwright.training.rows import Lean, lean
 
 if TYPE_CHECKING:
-    from torch import Tensor
+    from torch import Tensor, nn
 
 
 @dataclass(slots=True)
@@ -48,16 +49,20 @@ class Trained:
 
         self._lean.restore()
         network, settings = self.job.network, self.job.settings
-        use_own(network.encoder)
+        use_own(network.transformer)
         if not settings["rank"]:
             return
         from modelwright.models.adapters import merged, save_adapters
-        from modelwright.models.networks import encoder_in
 
         if adapters is not None:
-            save_adapters(network.encoder, adapters)
-        base = encoder_in(Path(self.job.base)).to(self.job.device) if settings["quantised"] else None
-        network.encoder = merged(network.encoder, base=base)
+            save_adapters(network.transformer, adapters)
+        network.put(merged(network.transformer, base=_base(self.job) if settings["quantised"] else None))
+
+    def optimizer(self, *, learning_rate: float, scaled: bool = False) -> Optimizer:
+        """What moves the weights that train: Muon where the settings say so, else AdamW."""
+        if self.job.settings.get("optimizer") == "muon":
+            return muon(self.job.network, learning_rate=learning_rate)
+        return adamw(self.job.network, learning_rate=learning_rate, scaled=scaled)
 
 
 def begin(job: Job) -> Trained:
@@ -69,15 +74,29 @@ def begin(job: Job) -> Trained:
     held = Lean(job)
     if settings["rank"]:
         from modelwright.models.adapters import with_adapters
-        from modelwright.models.networks import encoder_in
 
-        device = job.device
         if settings["quantised"]:
-            network.encoder = encoder_in(Path(job.base), quantised=True)
-        network.encoder = with_adapters(network.encoder, rank=settings["rank"], alpha=settings["alpha"]).to(device)
-    else:
+            network.put(_base(job, quantised=True))
+        adapted = with_adapters(network.transformer, rank=settings["rank"], alpha=settings["alpha"])
+        network.put(adapted.to(job.device))
+    elif not _speaks(job):  # a language model scores every row of its table
         held = lean(job)
     if job.device.type == "cpu":
-        use_products(network.encoder)
+        use_products(network.transformer)
     with_own_dropout(network)
     return Trained(held.job, held)
+
+
+def _speaks(job: Job) -> bool:
+    return job.predictor.schema.task in ("language-modeling", "generation")
+
+
+def _base(job: Job, *, quantised: bool = False) -> nn.Module:
+    """The model that adapters stand beside, as it was."""
+    from modelwright.models.language import language_in
+    from modelwright.models.networks import encoder_in
+
+    folder = Path(job.base)
+    if _speaks(job):
+        return language_in(folder, "causal", quantised=quantised).model.to(job.device)
+    return encoder_in(folder, quantised=quantised).to(job.device)

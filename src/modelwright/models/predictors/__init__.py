@@ -30,6 +30,7 @@ PREDICTORS = Table(
         "blend": "modelwright.models.predictors.blend:Blend",
         "decision": "modelwright.models.predictors.decision:Decision",
         "transformer": "modelwright.models.predictors.transformer:Transformer",
+        "language_model": "modelwright.models.predictors.language_model:LanguageModel",
         "fake": "modelwright.models.predictors.fake:Fake",
     },
 )

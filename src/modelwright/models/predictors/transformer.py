@@ -11,7 +11,7 @@ import numpy as np
 import polars as pl
 
 from modelwright.errors import IntegrityError
-from modelwright.models.predictors import Predictions, softmax
+from modelwright.models.predictors import Predictions, log_loss, softmax
 from modelwright.records import Schema
 
 if TYPE_CHECKING:
@@ -74,7 +74,11 @@ class Transformer:
 
     def predict(self, examples: pl.DataFrame) -> Predictions:
         """The answers to `examples`, in their order."""
-        return self.answers(outputs_NK(self.network, self.prepare(examples)))
+        return self.answers(self.outputs(self.prepare(examples)))
+
+    def outputs(self, features: Tokens | Pixels) -> np.ndarray:
+        """The network's outputs (N, K)."""
+        return outputs_NK(self.network, features)
 
     def answers(self, logits_NK: np.ndarray) -> Predictions:
         """What the network's outputs mean: probabilities, or values in the target's own unit."""
@@ -82,6 +86,14 @@ class Transformer:
         if self.schema.task == "regression":
             return Predictions(values_N=logits_NK[:, 0] * how.target_deviation + how.target_mean)
         return Predictions(probabilities_NC=softmax(logits_NK / how.temperature))
+
+    def loss(self, outputs_NK: np.ndarray, truth_N: np.ndarray) -> float:
+        """Mean cross-entropy, or half the mean squared error of the standardised value."""
+        answers, deviation = self.answers(outputs_NK), self.preparation.target_deviation
+        if answers.values_N is not None:
+            return float(0.5 * np.mean(((answers.values_N - truth_N) / deviation) ** 2))
+        assert answers.probabilities_NC is not None
+        return log_loss(answers.probabilities_NC, truth_N)
 
     def save(self, folder: Path) -> None:
         """Write the weights, the tokenizer and the preparation."""

@@ -1,0 +1,200 @@
+"""A language model: says how many bits a text takes, and goes on with a prompt."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import numpy as np
+import polars as pl
+
+from modelwright.errors import IntegrityError
+from modelwright.models.predictors import Predictions
+from modelwright.records import Schema
+
+if TYPE_CHECKING:
+    from modelwright.models.language import Language
+    from modelwright.models.windows import Windows
+
+BATCH_TOKENS = 8192
+"""Padded tokens that are read at once when texts are judged. Chosen."""
+TOGETHER = 16
+"""Prompts that are gone on with at once. Chosen."""
+
+
+@dataclass(frozen=True, slots=True)
+class Wording:
+    """How an example becomes tokens.
+
+    Args:
+        max_length: Tokens that the model reads at once.
+        describes: What the model is, in a line.
+    """
+
+    max_length: int = 256
+    describes: str = ""
+
+
+class LanguageModel:
+    """Answers by a causal language model on the device that it lies on; weights float32.
+
+    Args:
+        schema: What goes in and out.
+        network: Its model is saved in transformers' own layout.
+        preparation: See there.
+        tokenizer: A fast one of transformers.
+    """
+
+    kind: ClassVar[str] = "language_model"
+
+    def __init__(self, schema: Schema, network: Language, preparation: Wording, tokenizer: Any) -> None:
+        self.schema = schema
+        self.network = network
+        self.preparation = preparation
+        self.tokenizer = tokenizer
+
+    @property
+    def describes(self) -> str:
+        """How it answers, in a line."""
+        return self.preparation.describes
+
+    def prepare(self, examples: pl.DataFrame) -> Windows:
+        """The examples as the network takes them: long ones in windows that share half their tokens."""
+        from modelwright.models.text import texts_of
+        from modelwright.models.windows import windows_of
+
+        length = self.preparation.max_length
+        return windows_of(self.tokenizer, texts_of(self.schema, examples), length=length, overlap=length // 2)
+
+    def predict(self, examples: pl.DataFrame) -> Predictions:
+        """The bits that each text takes, in their order."""
+        return self.answers(self.outputs(self.prepare(examples)))
+
+    def outputs(self, features: Windows) -> np.ndarray:
+        """Nats that the targets of each example take, and how many there are: float64 (N, 2)."""
+        return nats_N2(self.network, features)
+
+    def answers(self, outputs: np.ndarray) -> Predictions:
+        """Bits instead of nats."""
+        return Predictions(values_N=outputs[:, 0] / math.log(2))
+
+    def loss(self, outputs: np.ndarray, truth_N: np.ndarray) -> float:
+        """Nats per token."""
+        return float(outputs[:, 0].sum() / max(1.0, outputs[:, 1].sum()))
+
+    def complete(
+        self, prompts: Sequence[str], *, max_tokens: int = 64, temperature: float = 0.0, seed: int = 0
+    ) -> list[str]:
+        """What the model goes on with, to its end token or `max_tokens`.
+
+        Args:
+            prompts: The beginnings; of a long one the last tokens are read.
+            max_tokens: At most so many are added, and no more than the model reads at once.
+            temperature: 0 takes the likeliest token each time; higher, draws more freely.
+            seed: Of the draws.
+        """
+        start = self.tokenizer.eos_token_id if self.tokenizer.bos_token_id is None else self.tokenizer.bos_token_id
+        max_tokens = min(max_tokens, self.preparation.max_length - 1)
+        room = self.preparation.max_length - max_tokens - 1
+        found = self.tokenizer(list(prompts), add_special_tokens=False, return_attention_mask=False)["input_ids"]
+        ids = [[start, *each[max(0, len(each) - room) :]] for each in found]
+        return continued(self.network, self.tokenizer, ids, max_tokens=max_tokens, temperature=temperature, seed=seed)
+
+    def save(self, folder: Path) -> None:
+        """Write the model and the tokenizer in transformers' own layout, and the preparation."""
+        from modelwright.models.networks import quiet
+
+        with quiet():
+            self.network.model.save_pretrained(folder, safe_serialization=True)
+        self.tokenizer.save_pretrained(folder)
+        fields = {name: getattr(self.preparation, name) for name in Wording.__dataclass_fields__}
+        (folder / "preparation.json").write_text(json.dumps(fields), encoding="utf-8")
+
+    @classmethod
+    def load(cls, folder: Path, schema: Schema) -> LanguageModel:
+        """The predictor that `save` wrote.
+
+        Raises:
+            IntegrityError: `preparation.json` is not one.
+        """
+        from modelwright.models.language import language_in
+        from modelwright.models.text import tokenizer_from
+
+        try:
+            preparation = Wording(**json.loads((folder / "preparation.json").read_text(encoding="utf-8")))
+        except (OSError, ValueError, TypeError) as error:
+            raise IntegrityError(f"{folder / 'preparation.json'}: {error}") from error
+        return cls(schema, language_in(folder, "causal").eval(), preparation, tokenizer_from(folder))
+
+
+def nats_N2(network: Language, features: Windows) -> np.ndarray:
+    """Nats that the targets of each text take, and how many there are: float64 (N, 2), in float32 arithmetic.
+
+    Leaves the network in evaluation mode.
+    """
+    import torch
+
+    from modelwright.models.language import surprise
+
+    network.eval()
+    device = next(network.parameters()).device
+    lengths_W = features.tokens.lengths_N
+    order = np.argsort(lengths_W, kind="stable")
+    found_N2 = np.zeros((len(features), 2))
+    start = 0
+    with torch.inference_mode():
+        while start < len(order):
+            longest = int(lengths_W[order[min(start + 128, len(order)) - 1]])
+            chosen = order[start : start + max(1, min(128, BATCH_TOKENS // max(1, longest)))]
+            inputs = {name: each.to(device) for name, each in features.batch(chosen).items()}
+            targets_nT = torch.from_numpy(features.asked(chosen)).to(device)
+            nats_n = surprise(network, inputs, targets_nT).double().sum(1).cpu().numpy()
+            asked_n = (targets_nT >= 0).sum(1).cpu().numpy()
+            np.add.at(found_N2, features.owner_W[chosen], np.stack([nats_n, asked_n], axis=1))
+            start += len(chosen)
+    return found_N2
+
+
+def continued(
+    network: Language,
+    tokenizer: Any,
+    prompts: Sequence[Sequence[int]],
+    *,
+    max_tokens: int,
+    temperature: float,
+    seed: int,
+) -> list[str]:
+    """The texts that the model puts after these tokens; prompts of like length are taken together."""
+    import torch
+
+    network.eval()
+    device = next(network.parameters()).device
+    torch.manual_seed(seed)
+    drawing = {"do_sample": True, "temperature": temperature} if temperature > 0 else {"do_sample": False}
+    order = sorted(range(len(prompts)), key=lambda position: len(prompts[position]))
+    found = [""] * len(prompts)
+    for first in range(0, len(order), TOGETHER):
+        chosen = order[first : first + TOGETHER]
+        longest = max(len(prompts[position]) for position in chosen)
+        ids_nT = torch.full((len(chosen), longest), int(tokenizer.pad_token_id))
+        mask_nT = torch.zeros_like(ids_nT)
+        for row, position in enumerate(chosen):  # on the left: the next token follows on the right
+            ids_nT[row, longest - len(prompts[position]) :] = torch.tensor(prompts[position])
+            mask_nT[row, longest - len(prompts[position]) :] = 1
+        with torch.inference_mode():
+            longer_nT = network.model.generate(
+                input_ids=ids_nT.to(device),
+                attention_mask=mask_nT.to(device),
+                max_new_tokens=max_tokens,
+                eos_token_id=tokenizer.eos_token_id,
+                pad_token_id=tokenizer.pad_token_id,
+                **drawing,
+            )
+        added = tokenizer.batch_decode(longer_nT[:, longest:], skip_special_tokens=True)
+        for position, text in zip(chosen, added, strict=True):
+            found[position] = text
+    return found

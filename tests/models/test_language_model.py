@@ -1,0 +1,102 @@
+"""A language model as a predictor: bits of texts, windows of long ones, completions."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import pytest
+import torch
+
+from modelwright.models.language import language_from_scratch, surprise
+from modelwright.models.predictors import load_predictor, save_predictor
+from modelwright.models.predictors.language_model import LanguageModel, Wording
+from modelwright.models.vocabulary import learn_tokenizer
+from modelwright.models.windows import NOTHING, windows_of
+from modelwright.records import Column, Schema
+
+SCHEMA = Schema("language-modeling", "text", (Column("text", "text"),), "bytes")
+TEXTS = ["the cat sat on the mat", "a dog", "", "the log and the cat and the dog sat on the mat again"]
+
+
+@pytest.fixture(scope="module")
+def model() -> LanguageModel:
+    tokenizer = learn_tokenizer(TEXTS * 20, size=300)
+    torch.manual_seed(0)
+    sizes = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 4, "intermediate_size": 64}
+    ids = {"bos_token_id": tokenizer.bos_token_id, "eos_token_id": tokenizer.eos_token_id}
+    config = {**sizes, **ids, "vocab_size": len(tokenizer), "max_position_embeddings": 64}
+    network = language_from_scratch("llama", "causal", config).eval()
+    return LanguageModel(SCHEMA, network, Wording(max_length=64), tokenizer)
+
+
+@pytest.mark.parametrize(("length", "overlap"), [(64, 0), (8, 4), (5, 2), (3, 0)])
+def test_every_token_and_the_end_of_every_text_is_asked_for_once(
+    model: LanguageModel, length: int, overlap: int
+) -> None:
+    found = windows_of(model.tokenizer, TEXTS, length=length, overlap=overlap)
+    end = model.tokenizer.eos_token_id
+    for position, text in enumerate(TEXTS):
+        part = found.take(np.array([position]))
+        assert part.targets[part.targets != NOTHING].tolist() == [*model.tokenizer(text)["input_ids"], end]
+        assert part.tokens.flat[0] == end  # every text is read from the start token on
+    assert int(found.tokens.lengths_N.max()) <= length
+    assert found.lengths_N.sum() == len(found.tokens.flat)
+
+
+def test_bits_are_the_chain_rule_of_the_plain_model(model: LanguageModel) -> None:
+    """Of one text: the sum of −log2 p of each token after the start and the tokens before it."""
+    text = TEXTS[0]
+    end = model.tokenizer.eos_token_id
+    ids = torch.tensor([[end, *model.tokenizer(text)["input_ids"], end]])
+    with torch.no_grad():
+        logs = model.network.model(input_ids=ids).logits[0].double().log_softmax(-1)
+    by_hand = -sum(float(logs[t, ids[0, t + 1]]) for t in range(ids.shape[1] - 1)) / math.log(2)
+    found = model.predict(pl.DataFrame({"text": TEXTS})).values_N
+    assert found is not None
+    assert found[0] == pytest.approx(by_hand, rel=1e-5)
+    alone = model.predict(pl.DataFrame({"text": [TEXTS[0]]})).values_N
+    assert alone is not None and alone[0] == pytest.approx(found[0], rel=1e-6)
+    assert found[2] > 0  # the end of an empty text is a surprise too
+
+
+def test_a_window_reads_the_tokens_before_it(model: LanguageModel) -> None:
+    """With windows of 8 that overlap by 7, every token sees the 7 before it: near what the whole text gives."""
+    whole = model.outputs(windows_of(model.tokenizer, TEXTS, length=64))
+    narrow = model.outputs(windows_of(model.tokenizer, TEXTS, length=8, overlap=7))
+    assert narrow[:, 1].tolist() == whole[:, 1].tolist()
+    assert narrow[1] == pytest.approx(whole[1], rel=1e-6)  # a text of fewer tokens is the same either way
+
+
+def test_only_what_is_asked_for_costs(model: LanguageModel) -> None:
+    ids = torch.tensor([[0, 5, 6, 7]])
+    targets = torch.tensor([[NOTHING, 6, NOTHING, 3]])
+    with torch.no_grad():
+        nats = surprise(model.network, {"input_ids": ids, "attention_mask": torch.ones_like(ids)}, targets)
+    assert nats[0, 0] == 0 and nats[0, 2] == 0 and (nats[0, [1, 3]] > 0).all()
+
+
+def test_completions_repeat_by_seed_and_do_not_depend_on_company(model: LanguageModel) -> None:
+    prompts = ["the cat", "a", "the dog and the log"]
+    first = model.complete(prompts, max_tokens=6)
+    assert first == model.complete(prompts, max_tokens=6)
+    assert first == [model.complete([prompt], max_tokens=6)[0] for prompt in prompts]
+    drawn = model.complete(prompts, max_tokens=12, temperature=1.5, seed=3)
+    assert drawn == model.complete(prompts, max_tokens=12, temperature=1.5, seed=3)
+    assert drawn != model.complete(prompts, max_tokens=12, temperature=1.5, seed=4)
+    assert len(model.complete(["the mat " * 100], max_tokens=200)) == 1  # cut to what the model reads at once
+
+
+def test_saved_it_opens_in_plain_transformers_and_answers_alike(model: LanguageModel, tmp_path: Path) -> None:
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    save_predictor(model, tmp_path)
+    again = load_predictor(tmp_path)
+    examples = pl.DataFrame({"text": TEXTS})
+    assert again.predict(examples).array.tolist() == model.predict(examples).array.tolist()
+    plain, tokenizer = AutoModelForCausalLM.from_pretrained(tmp_path), AutoTokenizer.from_pretrained(tmp_path)
+    ids = tokenizer("the cat", return_tensors="pt")
+    with torch.no_grad():
+        assert torch.equal(plain(**ids).logits, model.network.model(**ids).logits)
