@@ -16,10 +16,10 @@ from modelwright.training.train import train
 pytest.importorskip("peft")
 
 
-def asked(problem: Problem, method: str) -> Problem:
+def asked(problem: Problem, method: str, precision: str = "fp32") -> Problem:
     if method == "qlora":
         pytest.importorskip("bitsandbytes")
-    training = problem.training.model_copy(update={"learning_rate": 5e-3, "epochs": 5.0})
+    training = problem.training.model_copy(update={"learning_rate": 5e-3, "epochs": 5.0, "precision": precision})
     model = problem.model.model_copy(update={"method": method})
     return problem.model_copy(update={"model": model, "training": training})
 
@@ -61,12 +61,13 @@ class Stop(Exception):
     pass
 
 
-@pytest.mark.parametrize("method", ["lora", "qlora"])
+@pytest.mark.parametrize(("method", "precision"), [("lora", "fp32"), ("lora", "bf16"), ("qlora", "fp32")])
 @pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning", "ignore::UserWarning")
 def test_an_interrupted_run_of_adapters_ends_alike(
-    method: str, text_dataset: Dataset, problem: Problem, tmp_path: Path
+    method: str, precision: str, text_dataset: Dataset, problem: Problem, tmp_path: Path
 ) -> None:
-    made = plan(text_dataset, asked(problem, method), folder=tmp_path, metric="accuracy", budget_seconds=600)
+    asking = asked(problem, method, precision)
+    made = plan(text_dataset, asking, folder=tmp_path, metric="accuracy", budget_seconds=600)
     whole = trained(text_dataset, made, tmp_path / "whole")
 
     def stop(progress: Progress) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -40,7 +40,7 @@ def probe(job: Job, *, precision: str, at_most_seconds: float = 20.0) -> Probe:
         precision: That of the run.
         at_most_seconds: No further batch is started after so long.
     """
-    held = begin(job)
+    held = begin(replace(job, settings={**job.settings, "precision": precision}))
     job = held.job
     lengths_N = job.train.lengths_N
     batches = sorted(job.order(0), key=lambda batch: len(batch) * int(lengths_N[batch].max()))

@@ -56,7 +56,8 @@ class Trained:
 
         if adapters is not None:
             save_adapters(network.transformer, adapters)
-        network.put(merged(network.transformer, base=_base(self.job) if settings["quantised"] else None))
+        exact = settings["precision"] == "fp32" and not settings["quantised"]
+        network.put(merged(network.transformer, base=None if exact else _base(self.job)))
 
     def optimizer(self, *, learning_rate: float, scaled: bool = False) -> Optimizer:
         """What moves the weights that train: Muon where the settings say so, else AdamW."""
@@ -73,12 +74,14 @@ def begin(job: Job) -> Trained:
     settings, network = job.settings, job.network
     held = Lean(job)
     if settings["rank"]:
-        from modelwright.models.adapters import with_adapters
+        from modelwright.models.adapters import narrow, with_adapters
 
         if settings["quantised"]:
             network.put(_base(job, quantised=True))
         adapted = with_adapters(network.transformer, rank=settings["rank"], alpha=settings["alpha"])
         network.put(adapted.to(job.device))
+        if settings["precision"] == "bf16" and not settings["quantised"]:
+            narrow(network.transformer)
     elif not _speaks(job):  # a language model scores every row of its table
         held = lean(job)
     if job.device.type == "cpu":
