@@ -1,6 +1,6 @@
 """Training beside the tools that people use: the same model, data, seeds and epochs, alternating, in one run.
 
-    python benchmarks/training.py [--quick] [--only encoder|language]
+    python benchmarks/training.py [--quick] [--only encoder|language|adapters]
 
 Peers run in an environment of their own, benchmarks/.peers, made on first use from the same constraints. A rate is the
 median of runs that alternate between the contestants (A B C D A B C D); a wall time is from a model and texts in files
@@ -37,6 +37,11 @@ LANGUAGE = {
     "trl": ("TRL, packed, bf16", 3.0),
     "compiled": ("a lean compiled loop, bf16", 1.1),
 }
+ADAPTERS = {
+    "default": ("TRL, bf16", 2.7),
+    "lean": ("TRL, bf16, activations kept", 1.0),
+}
+"""TRL recomputes activations by default: less memory, more time. The target is about its defaults."""
 
 Told = dict[str, Any]
 
@@ -162,7 +167,80 @@ def language(*, quick: bool) -> list[Told]:
     return [*rows, {**timed, "ratio": peer["seconds"] / own}]
 
 
-SECTIONS = {"encoder": encoder, "language": language}
+def adapters(*, quick: bool) -> list[Told]:
+    """LoRA beside a Llama of 110M weights on instructions: tokens/s, peak memory; QLoRA beside LoRA."""
+    other = peers()
+    with TemporaryDirectory() as folder:
+        model, rows_file = Path(folder) / "model", Path(folder) / "rows.npz"
+        _instructions(model, rows_file)
+        count, told = (8 if quick else 20), {name: [] for name in ("ours", *ADAPTERS)}
+        for _ in range(1 if quick else 3):
+            told["ours"].append(run(sys.executable, "adapters_ours.py", model, rows_file, "--steps", count))
+            for mode in ADAPTERS:
+                words = ("--mode", mode, "--steps", count)
+                told[mode].append(run(other, "adapters_trl.py", model, rows_file, *words))
+        fixed = ("--fixed", "--steps", count)
+        full = run(sys.executable, "adapters_ours.py", model, rows_file, *fixed)
+        four = run(sys.executable, "adapters_ours.py", model, rows_file, *fixed, "--method", "qlora")
+    gaps = [
+        abs(a - b) for a, b in zip(told["ours"][0]["first_losses"], told["default"][0]["first_losses"], strict=True)
+    ]
+    print(f"LoRA: the loss of four rows before any step differs by {max(gaps):.4f} at most", file=sys.stderr)
+    rows = []
+    for mode, (what, target) in ADAPTERS.items():
+        rates = [median(each["tokens_per_second"] for each in told[name]) for name in ("ours", mode)]
+        rows.append(row(f"LoRA: tokens/s beside {what}", *rates, "tokens/s", target=target))
+        peaks = [median(each["peak_bytes"] for each in told[name]) / 1e9 for name in ("ours", mode)]
+        rows.append(row(f"LoRA: peak memory beside {what} (at most .45 of it)", *peaks, "GB", target=None))
+    apart = max(abs(a - b) for a, b in zip(full["losses"], four["losses"], strict=True))
+    return [
+        *rows,
+        row(
+            "QLoRA: frozen weights beside bf16 ones (at most .35)", four["frozen_bytes"], full["frozen_bytes"], "bytes"
+        ),
+        row("QLoRA: seconds of a step beside LoRA's (at most 2)", four["step_seconds"], full["step_seconds"], "s"),
+        row("QLoRA: the largest gap of its loss to LoRA's", apart, 0.02, "nats"),
+    ]
+
+
+def _instructions(model: Path, rows_file: Path) -> None:
+    """A Llama with fresh weights in hub layout, and rows of prompt and answer as tokens."""
+    import gzip
+
+    import numpy as np
+    import torch
+
+    from modelwright.models.language import language_from_scratch
+    from modelwright.models.vocabulary import learn_tokenizer
+
+    folder = DATA / "instruct"
+    pairs = [
+        (f"{each['instruction']}\n{each['input']}\n", each["output"])
+        for each in json.loads((folder / "alpaca_en_demo999.json").read_text(encoding="utf-8"))
+    ]
+    with gzip.open(folder / "gsm8k_train.jsonl.gz", "rt", encoding="utf-8") as lines:
+        pairs += [(f"{each['question']}\n", each["answer"]) for each in map(json.loads, lines)][:2000]
+    texts = [part for pair in pairs for part in pair]
+    tokenizer = learn_tokenizer(texts, size=32_000)
+    torch.manual_seed(0)
+    sizes = {"hidden_size": 768, "num_hidden_layers": 12, "num_attention_heads": 12, "intermediate_size": 2048}
+    ids = {"bos_token_id": tokenizer.bos_token_id, "eos_token_id": tokenizer.eos_token_id}
+    config = {**sizes, **ids, "vocab_size": 32_000, "max_position_embeddings": 512, "tie_word_embeddings": True}
+    language_from_scratch("llama", "causal", config).model.save_pretrained(model)
+    tokenizer.save_pretrained(model)
+    rows, prompts = [], []
+    for prompt, answer in pairs:
+        asked, said = tokenizer(prompt)["input_ids"], [*tokenizer(answer)["input_ids"], tokenizer.eos_token_id]
+        if len(asked) + len(said) <= 512:
+            rows.append(asked + said)
+            prompts.append(len(asked))
+    order = np.random.default_rng(0).permutation(len(rows))
+    rows, prompts = [rows[i] for i in order], [prompts[i] for i in order]
+    flat = np.concatenate([np.array(each, dtype=np.int32) for each in rows])
+    np.savez(rows_file, flat=flat, starts=np.cumsum([0, *map(len, rows)]), prompts=np.array(prompts))
+
+
+SECTIONS = {"encoder": encoder, "language": language, "adapters": adapters}
 
 
 def main() -> None:

@@ -74,13 +74,17 @@ def begin(job: Job) -> Trained:
     settings, network = job.settings, job.network
     held = Lean(job)
     if settings["rank"]:
+        import torch
+
         from modelwright.models.adapters import narrow, with_adapters
+        from modelwright.models.eight_bits import squeeze
 
         if settings["quantised"]:
             network.put(_base(job, quantised=True))
+            squeeze(network.transformer, torch.bfloat16 if settings["precision"] == "bf16" else torch.float32)
         adapted = with_adapters(network.transformer, rank=settings["rank"], alpha=settings["alpha"])
         network.put(adapted.to(job.device))
-        if settings["precision"] == "bf16" and not settings["quantised"]:
+        if settings["precision"] == "bf16":
             narrow(network.transformer)
     elif not _speaks(job):  # a language model scores every row of its table
         held = lean(job)
