@@ -182,7 +182,7 @@ class Plan:
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """Step 4: what training did."""
+    """Step 4: what training did. `not_exact` says why an undisturbed run would have ended with other bits, if so."""
 
     id: str
     plan_id: str
@@ -196,6 +196,7 @@ class Run:
     seconds: float
     peak_memory_bytes: int
     forecast_error: dict[str, float]
+    not_exact: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

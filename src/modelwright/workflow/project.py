@@ -20,8 +20,8 @@ from modelwright.errors import RefusedError
 from modelwright.problem import WORK, Problem, load
 from modelwright.records import Dataset, Package, Plan, Progress, Report, Run, Verdict, digest
 from modelwright.store import ProjectLock, RecordStore, open_store
+from modelwright.version import code_version
 from modelwright.workflow.check import Check, check, check_names
-from modelwright.workflow.code import code_version
 from modelwright.workflow.places import located, portable, present
 from modelwright.workflow.seals import keep_looks, set_aside
 from modelwright.workflow.steps import CHOICE, STEPS, Given, Split, Step
