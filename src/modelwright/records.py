@@ -293,6 +293,7 @@ class Progress:
     unit: str = ""
     seconds_left: float | None = None
     note: str = ""
+    lasting: str = ""  # to be shown on a line that stays
 
 
 Record = Dataset | Verdict | Plan | Run | Report | Package

@@ -120,7 +120,8 @@ def _follow(
     found, damaged = checkpoints.newest(place)
     changed = [] if found is None else not_exact(found.state.get("basis"), basis, step=found.step, folder=folder)
     if damaged:
-        progress(Progress("train", "passed over damaged checkpoints", 0, note=", ".join(damaged)))
+        said = f"damaged checkpoints were passed over: {', '.join(damaged)}"
+        progress(Progress("train", "going on", 0, lasting=said))
     if found is None and settings["head"] != "random":
         _start_head(job, progress)
     held = begin(job)
