@@ -4,13 +4,16 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.installed
 
-.PHONY: demo test lint format benchmarks docs clean
+.PHONY: demo test faults lint format benchmarks docs clean
 
 demo: $(READY)
 	$(BIN)/modelwright demo
 
 test: $(READY)
 	$(BIN)/pytest
+
+faults: $(READY)
+	MODELWRIGHT_KILLS=200 $(BIN)/pytest tests/faults
 
 lint: $(READY)
 	$(BIN)/ruff check .

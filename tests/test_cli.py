@@ -1,3 +1,4 @@
+import io
 import json
 import os
 import random
@@ -14,7 +15,7 @@ import pytest
 import typer
 
 from modelwright.cli import app
-from modelwright.cli.progress import tail
+from modelwright.cli.progress import Display, tail
 from modelwright.cli.speaker import speaking
 from modelwright.cli.words import duration, milliseconds, size
 from modelwright.errors import RefusedError
@@ -307,3 +308,13 @@ def test_progress_in_words() -> None:
     progress = Progress("train", "training", 40, 120, "steps", 125, "loss 0.3")
     assert tail(progress) == "40/120 steps · 2 min 5 s left · loss 0.3"
     assert tail(progress, short=True) == "33% · 2 min 5 s left"
+
+
+def test_what_is_to_last_has_a_line_of_its_own() -> None:
+    """The second is within the seconds in which a log is not added to, and what lasts is said all the same."""
+    stream = io.StringIO()
+    with Display(stream) as display:
+        display(Progress("train", "training", 1, 9))
+        display(Progress("train", "training", 2, 9, lasting="the loss jumped"))
+        display(Progress("train", "training", 3, 9))
+    assert stream.getvalue().splitlines() == ["train: training 1/9", "train: the loss jumped"]

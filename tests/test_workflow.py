@@ -352,6 +352,41 @@ def test_a_killed_step_is_handed_its_folder_again(
     assert stand.made["verdict"] == 1
 
 
+def test_a_killed_run_goes_on_as_planned_after_an_upgrade(
+    project: Project, stand: Stand, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Other code takes the folder over once; a run that has its record is left alone."""
+    seen: list[list[str]] = []
+    killed = True
+
+    def dies(given: Given, folder: Path) -> Run:
+        seen.append(sorted(path.name for path in folder.iterdir()) if folder.exists() else [])
+        folder.mkdir(exist_ok=True)
+        (folder / "checkpoint").write_text("half way")
+        if killed:
+            raise KeyboardInterrupt
+        return stand.run(given, folder)
+
+    monkeypatch.setitem(STEPS, "run", dataclasses.replace(STEPS["run"], make=dies))
+    with pytest.raises(KeyboardInterrupt):
+        project.train()
+    told: list[str] = []
+    project.progress = lambda progress: told.append(progress.lasting)
+    monkeypatch.setattr("modelwright.workflow.project.code_version", lambda *rooms: "newer")
+    killed = False
+    run = project.train()
+    assert seen == [[], ["checkpoint"]]
+    assert stand.made["plan"] == 1 and stand.made["dataset"] == 2, "all but the plan is made again"
+    assert [said for said in told if said] == [
+        "a killed run, begun with other code, goes on as it was planned; `plan --force` plans anew"
+    ]
+    assert project.train() == run and len(seen) == 2
+    monkeypatch.setattr("modelwright.workflow.project.code_version", lambda *rooms: "newest")
+    project.train()
+    assert seen[2] == [], "nothing was killed: the newest code plans and trains by itself"
+    assert stand.made["plan"] == 2 and Path(run.path).exists()
+
+
 def test_a_kill_while_preparing_again_keeps_the_looks(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
     project.evaluate(split="test")
 

@@ -196,7 +196,7 @@ class Plan:
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """Step 4: what training did."""
+    """Step 4: what training did. `not_exact` says why an undisturbed run would have ended with other bits, if so."""
 
     id: str
     plan_id: str
@@ -210,6 +210,7 @@ class Run:
     seconds: float
     peak_memory_bytes: int
     forecast_error: dict[str, float]
+    not_exact: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -306,6 +307,7 @@ class Progress:
     unit: str = ""
     seconds_left: float | None = None
     note: str = ""
+    lasting: str = ""  # to be shown on a line that stays
 
 
 Record = Dataset | Verdict | Plan | Run | Report | Package

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -10,11 +12,15 @@ import polars as pl
 import pytest
 
 from modelwright.data.parts import read_part, targets_N
-from modelwright.errors import InputError
+from modelwright.errors import InputError, IntegrityError
+from modelwright.evaluation.diagnose import HistoryPoint
 from modelwright.models.predictors import load_predictor
 from modelwright.models.predictors.out_of_sample import load_out_of_sample
 from modelwright.problem import Problem
 from modelwright.records import Dataset, Plan, Progress, Run
+from modelwright.training import basis
+from modelwright.training import train as room
+from modelwright.training.job import Job
 from modelwright.training.plan import plan
 from modelwright.training.train import train
 
@@ -76,23 +82,88 @@ class Stop(Exception):
     pass
 
 
+def stopped(dataset: Dataset, made: Plan, folder: Path, number: int) -> None:
+    """A training in `folder` that ends as if it were killed after step `number`."""
+
+    def stop(progress: Progress) -> None:
+        if progress.what == "training" and progress.done == number:
+            raise Stop
+
+    with pytest.raises(Stop):
+        trained(dataset, made, folder, stop)
+
+
 def test_an_interrupted_run_ends_like_one_that_was_not(text_dataset: Dataset, problem: Problem, tmp_path: Path) -> None:
     made = planned(text_dataset, problem, tmp_path)
     whole = trained(text_dataset, made, tmp_path / "whole")
 
-    def stop_at(number: int):
-        def stop(progress: Progress) -> None:
-            if progress.what == "training" and progress.done == number:
-                raise Stop
-
-        return stop
-
     for number in (5, 17, 30):  # before the first checkpoint after the start, and in the middle of two epochs
-        with pytest.raises(Stop):
-            trained(text_dataset, made, tmp_path / "parts", stop_at(number))
+        stopped(text_dataset, made, tmp_path / "parts", number)
     parts = trained(text_dataset, made, tmp_path / "parts")
-    assert parts.weights_sha256 == whole.weights_sha256
-    assert (tmp_path / "parts/log.jsonl").read_bytes() == (tmp_path / "whole/log.jsonl").read_bytes()
+    assert parts.weights_sha256 == whole.weights_sha256 and parts.id == whole.id and parts.not_exact == ()
+    for name in ("log.jsonl", "log.csv", "history.json"):
+        assert (tmp_path / "parts" / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
+
+
+def test_a_run_goes_on_in_another_surrounding_and_says_so(
+    text_dataset: Dataset, problem: Problem, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = planned(text_dataset, problem, tmp_path)
+    stopped(text_dataset, made, tmp_path / "run", 17)
+    monkeypatch.setattr(basis, "code_version", lambda *rooms: "0.9.9+other")
+    stopped(text_dataset, made, tmp_path / "run", 30)
+    run = trained(text_dataset, made, tmp_path / "run")
+    assert len(run.not_exact) == 1
+    assert run.not_exact[0].startswith("it went on after step 12 with Modelwright 0.9.9+other (before: ")
+
+
+def test_other_data_or_another_model_is_not_gone_on_with(
+    text_dataset: Dataset, problem: Problem, tmp_path: Path
+) -> None:
+    own = tmp_path / "model"
+    shutil.copytree(problem.model.base, own)
+    moved = problem.model_copy(update={"model": problem.model.model_copy(update={"base": str(own)})})
+    made = planned(text_dataset, moved, tmp_path)
+    stopped(text_dataset, made, tmp_path / "run", 17)
+    weights = own / "model.safetensors"
+    sound = weights.read_bytes()
+    weights.write_bytes(sound[:-1] + bytes([sound[-1] ^ 1]))
+    with pytest.raises(IntegrityError, match="after step 12 began with other files of the model"):
+        trained(text_dataset, made, tmp_path / "run")
+    weights.write_bytes(sound)
+    part = Path(text_dataset.path) / "validation.parquet"
+    pl.read_parquet(part)[1:].write_parquet(part)
+    with pytest.raises(IntegrityError, match=r"another validation part .*--force"):
+        trained(text_dataset, made, tmp_path / "run")
+
+
+def test_a_best_checkpoint_that_is_damaged_gives_way_to_the_next_best(
+    text_dataset: Dataset, problem: Problem, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Step 12 is made the best, and damaged after a checkpoint of step 24."""
+    measure = room.validated
+
+    def better_at_12(job: Job, *, step: int, metric: str) -> HistoryPoint:
+        found = measure(job, step=step, metric=metric)
+        return dataclasses.replace(found, validation_score=2.0) if step == 12 else found
+
+    monkeypatch.setattr(room, "validated", better_at_12)
+    made = planned(text_dataset, problem, tmp_path)
+    stopped(text_dataset, made, tmp_path / "run", 30)
+    state = tmp_path / "run/checkpoints/step-000000012/state.json"
+    state.write_bytes(state.read_bytes()[:-1])
+    run = trained(text_dataset, made, tmp_path / "run")
+    assert run.best_step in (24, 36)
+    assert run.not_exact == ("the best checkpoint, of step 12, was damaged; the best of the others is of step 24",)
+
+
+def test_a_call_after_the_end_gives_the_record_again(text_dataset: Dataset, problem: Problem, tmp_path: Path) -> None:
+    """As where the process was killed after training and before its record was stored."""
+    made = planned(text_dataset, problem, tmp_path)
+    run = trained(text_dataset, made, tmp_path / "run")
+    written = (tmp_path / "run/predictor/model.safetensors").stat().st_mtime_ns
+    assert trained(text_dataset, made, tmp_path / "run") == run
+    assert (tmp_path / "run/predictor/model.safetensors").stat().st_mtime_ns == written
 
 
 def test_a_spent_budget_stops_with_the_best_so_far(text_dataset: Dataset, problem: Problem, tmp_path: Path) -> None:
@@ -110,8 +181,6 @@ def test_a_model_that_is_not_there(text_dataset: Dataset, problem: Problem, tmp_
 
 def test_a_text_regression_is_in_the_targets_own_unit(text_dataset: Dataset, problem: Problem, tmp_path: Path) -> None:
     """The target is 1000 + 100 x class: predictions must lie near it, not near its standardised value."""
-    import dataclasses
-
     folder = Path(text_dataset.path)
     for part in ("train", "validation"):
         frame = pl.read_parquet(folder / f"{part}.parquet")

@@ -55,7 +55,9 @@ class Display:
             self._live.stop()
 
     def __call__(self, progress: Progress) -> None:
-        """Show `progress`."""
+        """Show `progress`; what is to last is said on a line of its own."""
+        if progress.lasting:
+            self._keep(f"{progress.step}: {progress.lasting}")
         if self._live is None:
             self._say(progress)
             return
@@ -79,6 +81,12 @@ class Display:
             self._live.remove_task(self._task)
             self._live.refresh()
             self._task = None
+
+    def _keep(self, text: str) -> None:
+        if self._live is None:
+            print(text, file=self._stream, flush=True)
+        else:
+            self._live.console.print(text, markup=False, highlight=False)
 
     def _say(self, progress: Progress) -> None:
         now = time.monotonic()

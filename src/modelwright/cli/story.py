@@ -150,6 +150,7 @@ def about_run(run: Run, metric: str) -> Iterator[Line]:
     forecast = f" (forecast off by {percent(off)})" if off is not None else ""
     parts.append(f"{ended[run.status]} in {duration(run.seconds)}{forecast}")
     yield "Train", " · ".join(parts)
+    yield from (("", f"not exact: {reason}") for reason in run.not_exact)
 
 
 def about_report(report: Report) -> Iterator[Line]:

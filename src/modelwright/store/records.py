@@ -97,7 +97,11 @@ class RecordStore:
 
     def history(self, kind: str) -> list[Any]:
         """Every record of `kind`, oldest first."""
-        return [entry.record for entry in self._read(self._of(kind).order_by(RECORDS.c.sequence))]
+        return [entry.record for entry in self.entries(kind)]
+
+    def entries(self, kind: str) -> list[Entry]:
+        """Every record of `kind` with what made it, oldest first."""
+        return self._read(self._of(kind).order_by(RECORDS.c.sequence))
 
     def entry(self, kind: str, key: str | None = None) -> Entry | None:
         """The newest record of `kind` (under `key`) with what made it, or None."""

@@ -7,17 +7,20 @@ import json
 import os
 import shutil
 import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from modelwright.errors import ResourceError
+from modelwright.errors import ModelwrightError, ResourceError
 
 if TYPE_CHECKING:
     from torch import Tensor
 
 KEPT = 2
 """The newest checkpoints kept, so that a damaged one has one before it; the best is kept besides."""
+_ASIDE = ".writing-"
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,58 +43,117 @@ def save(folder: Path, checkpoint: Checkpoint, *, keep: int | None = None) -> Pa
     """
     from safetensors.torch import save_file
 
-    folder.mkdir(parents=True, exist_ok=True)
-    aside = folder / f".writing-{uuid.uuid4().hex}"
-    final = folder / f"step-{checkpoint.step:09d}"
-    try:
-        aside.mkdir()
-        for group, tensors in checkpoint.tensors.items():
-            save_file({k: v.detach().cpu().contiguous() for k, v in tensors.items()}, aside / f"{group}.safetensors")
-        (aside / "state.json").write_text(json.dumps(checkpoint.state), encoding="utf-8")
-        manifest = {path.name: file_sha256(path) for path in sorted(aside.iterdir())}
-        (aside / "manifest.json").write_text(json.dumps(manifest), encoding="utf-8")
-        for path in (*aside.iterdir(), aside):
-            sync(path)
-        shutil.rmtree(final, ignore_errors=True)
-        aside.rename(final)
-        sync(folder)
-    except OSError as error:
-        shutil.rmtree(aside, ignore_errors=True)
-        raise ResourceError(
-            f"{folder}: a checkpoint could not be written: {error}; the one before is intact"
-        ) from error
-    names = sorted(path for path in folder.glob("step-*"))
-    for path in names[:-KEPT]:
-        if keep is None or path.name != f"step-{keep:09d}":
+    final = place(folder, checkpoint.step)
+    with writing(folder, f"the checkpoint of step {checkpoint.step}", "the ones before are intact"):
+        folder.mkdir(parents=True, exist_ok=True)
+        for leftover in folder.glob(f"{_ASIDE}*"):  # of a call that was killed: it only takes room
+            shutil.rmtree(leftover, ignore_errors=True)
+        aside = folder / f"{_ASIDE}{uuid.uuid4().hex}"
+        try:
+            aside.mkdir()
+            for group, tensors in checkpoint.tensors.items():
+                plain = {name: each.detach().cpu().contiguous() for name, each in tensors.items()}
+                save_file(plain, aside / f"{group}.safetensors")
+            (aside / "state.json").write_text(json.dumps(checkpoint.state), encoding="utf-8")
+            manifest = {path.name: file_sha256(path) for path in sorted(aside.iterdir())}
+            (aside / "manifest.json").write_text(json.dumps(manifest), encoding="utf-8")
+            for path in (*aside.iterdir(), aside):
+                sync(path)
+            shutil.rmtree(final, ignore_errors=True)
+            aside.rename(final)
+            sync(folder)
+        except BaseException:
+            shutil.rmtree(aside, ignore_errors=True)
+            raise
+    later = [path for path in found(folder) if path > final]  # damaged: they were passed over when the run went on
+    for path in later + found(folder)[len(later) + KEPT :]:
+        if keep is None or path != place(folder, keep):
             shutil.rmtree(path, ignore_errors=True)
     return final
 
 
 def newest(folder: Path) -> tuple[Checkpoint | None, list[str]]:
     """The newest checkpoint whose every file is what its manifest says, and the names of damaged ones passed over."""
+    path, damaged = newest_sound(folder)
+    return (None if path is None else _read(path)), damaged
+
+
+def newest_sound(folder: Path) -> tuple[Path | None, list[str]]:
+    """Where the checkpoint is that `newest` gives, which loads it."""
     damaged: list[str] = []
-    for path in sorted(folder.glob("step-*"), reverse=True):
-        found = load(path)
-        if found is not None:
-            return found, damaged
+    for path in found(folder):
+        if is_sound(path):
+            return path, damaged
         damaged.append(path.name)
     return None, damaged
 
 
-def load(path: Path) -> Checkpoint | None:
-    """The checkpoint at `path`, or None where a file is missing, cut short or altered."""
-    from safetensors.torch import load as tensors_from
+def found(folder: Path) -> list[Path]:
+    """The checkpoints in `folder`, sound or not, the newest first."""
+    return sorted(folder.glob("step-*"), reverse=True)
 
+
+def place(folder: Path, step: int) -> Path:
+    """Where in `folder` the checkpoint of `step` is."""
+    return folder / f"step-{step:09d}"
+
+
+def is_sound(path: Path) -> bool:
+    """Whether every file of the checkpoint at `path` is what its manifest says; reads it once, and loads nothing."""
     try:
         manifest = json.loads((path / "manifest.json").read_text(encoding="utf-8"))
-        files = {name: (path / name).read_bytes() for name in manifest}
+        there = {each.name for each in path.iterdir()} - {"manifest.json"}
+        if "state.json" not in there or there != set(manifest):
+            return False
+        return all(file_sha256(path / name) == manifest[name] for name in there)
     except (OSError, ValueError, TypeError):
-        return None
-    if "state.json" not in files or any(hashlib.sha256(files[name]).hexdigest() != manifest[name] for name in files):
-        return None
-    groups = {name.removesuffix(".safetensors"): data for name, data in files.items() if name != "state.json"}
-    state = json.loads(files["state.json"])
-    return Checkpoint(state["step"], {name: tensors_from(data) for name, data in groups.items()}, state)
+        return False
+
+
+def load(path: Path) -> Checkpoint | None:
+    """The checkpoint at `path`, or None where a file is missing, cut short or altered."""
+    return _read(path) if is_sound(path) else None
+
+
+def _read(path: Path) -> Checkpoint:
+    from safetensors.torch import load_file
+
+    state = json.loads((path / "state.json").read_text(encoding="utf-8"))
+    tensors = {each.stem: load_file(each) for each in sorted(path.glob("*.safetensors"))}
+    return Checkpoint(state["step"], tensors, state)
+
+
+@contextmanager
+def writing(folder: Path, what: str, kept: str = "what was finished is kept") -> Iterator[None]:
+    """While `what` is written in `folder`: a write that fails is told as what it means, with what to do.
+
+    Args:
+        kept: What is not lost.
+
+    Raises:
+        ResourceError: the disk is full, or cannot be written to.
+    """
+    from safetensors import SafetensorError
+
+    try:
+        yield
+    except ModelwrightError:
+        raise
+    except (OSError, SafetensorError) as error:
+        free = _free_bytes(folder)
+        raise ResourceError(
+            f"{folder}: {what} could not be written: {error} ({free / 1e6:,.0f} MB free there); {kept}."
+            " Make room and run the same command again: it goes on from there"
+        ) from error
+
+
+def write_whole(path: Path, text: str) -> None:
+    """Write `text` at `path` so that a kill leaves the old content or the new, on the disk when this returns."""
+    aside = path.with_name(f"{_ASIDE}{path.name}")
+    aside.write_text(text, encoding="utf-8")
+    sync(aside)
+    aside.replace(path)
+    sync(path.parent)
 
 
 def file_sha256(path: Path) -> str:
@@ -107,3 +169,8 @@ def sync(path: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+def _free_bytes(folder: Path) -> int:
+    there = next(each for each in (folder, *folder.parents) if each.exists())
+    return shutil.disk_usage(there).free

@@ -126,7 +126,7 @@ def search(
             least the default settings are tried.
         tell: Told of each trial's number and the least loss so far.
     """
-    trials = _read(folder / JOURNAL, bench)
+    trials = _read(folder / JOURNAL)
     while len(trials) < MOST_TRIALS and not _stale(trials):
         usual = float(np.median([trial.seconds for trial in trials])) if trials else 0.0
         if trials and time.monotonic() + usual > deadline:
@@ -143,6 +143,12 @@ def search(
     return trials
 
 
+def journaled(folder: Path) -> tuple[int, float]:
+    """How many trials are in the journal of `folder`, and the seconds that they took."""
+    trials = _read(folder / JOURNAL)
+    return len(trials), sum(trial.seconds for trial in trials)
+
+
 def best_of(trials: Sequence[Trial]) -> Trial:
     """The trial with the least loss, the earliest of equals."""
     return min(trials, key=lambda trial: (trial.loss if math.isfinite(trial.loss) else math.inf, trial.number))
@@ -155,7 +161,7 @@ def _stale(trials: Sequence[Trial]) -> bool:
     return before - after < GAIN * abs(before)
 
 
-def _read(path: Path, bench: Bench) -> list[Trial]:
+def _read(path: Path) -> list[Trial]:
     """The trials of an earlier call; a last line that was cut off by a kill is left out."""
     if not path.is_file():
         return []

@@ -29,6 +29,7 @@ from modelwright.models.predictors.blend import Blend
 from modelwright.models.predictors.out_of_sample import save_out_of_sample
 from modelwright.models.predictors.trees import Trees
 from modelwright.records import POSITION, Dataset, Plan, Progress, Run, Schema, digest, identify, plain
+from modelwright.training.basis import basis_of, begun
 from modelwright.training.candidates import (
     blend_weights,
     boosted_candidates,
@@ -36,7 +37,8 @@ from modelwright.training.candidates import (
     simple_candidates,
     weights_by_metric,
 )
-from modelwright.training.search import TRIAL_SHARE, Bench, Trial, best_of, search
+from modelwright.training.checkpoint import writing
+from modelwright.training.search import TRIAL_SHARE, Bench, Trial, best_of, journaled, search
 
 FOLDS = 5
 SEARCH_SHARE = 0.6
@@ -93,7 +95,7 @@ def fit_tabular(
         foldable: False where folds within train would flatter: settings are then chosen on validation.
         progress: Told after each trial.
     """
-    began = time.monotonic()
+    began = time.monotonic() - journaled(folder)[1]  # a search that was killed has spent that already
     folder.mkdir(parents=True, exist_ok=True)
 
     def tell(what: str, note: str = "") -> None:
@@ -220,8 +222,21 @@ def train_tabular(
         folder: The run's own; a run that was killed goes on from its journal of trials.
         budget_seconds: About how long it may take.
         progress: Told after each trial.
+
+    Raises:
+        ResourceError: the disk is full; the trials before are kept.
+        IntegrityError: the killed run in `folder` began with other data or another plan.
     """
-    began = time.monotonic()
+    with writing(folder, "the search", "the trials that were finished are kept"):
+        return _trained(dataset, plan, metric, folder, budget_seconds, progress)
+
+
+def _trained(
+    dataset: Dataset, plan: Plan, metric: str, folder: Path, budget_seconds: float, progress: Callable[[Progress], None]
+) -> Run:
+    trials, spent_seconds = journaled(folder)
+    began = time.monotonic() - spent_seconds
+    changed = begun(folder, basis_of(dataset, plan), step=trials)
     schema, seed = dataset.schema, int(plan.settings["seed"].value)
     train, validation = read_part(dataset, "train"), read_part(dataset, "validation")
     first, second = (folds_within(dataset, train, FOLDS, seed=each) for each in _seeds(seed))
@@ -273,6 +288,7 @@ def train_tabular(
                 "seconds": seconds / expected.seconds.value - 1,
                 "peak_memory_bytes": memory_bytes / expected.peak_memory_bytes.value - 1,
             },
+            not_exact=tuple(changed),
         )
     )
     return record

@@ -5,30 +5,25 @@ The loop yields; everything that is written, drawn or decided between two steps 
 
 from __future__ import annotations
 
-import dataclasses
-import json
-import shutil
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
-from modelwright.data.parts import read_part, targets_N
+from modelwright.data.parts import read_part
 from modelwright.errors import IntegrityError
-from modelwright.evaluation.decision import decided
-from modelwright.evaluation.diagnose import HistoryPoint
-from modelwright.evaluation.intervals import all_intervals
-from modelwright.evaluation.metrics import METRICS, score
 from modelwright.models.catalogue import locate
 from modelwright.models.encode import frozen_features
 from modelwright.models.fitting.head import set_head
-from modelwright.models.predictors import save_predictor
-from modelwright.models.predictors.out_of_sample import save_out_of_sample
-from modelwright.records import POSITION, Dataset, Plan, Progress, Run, digest, identify
+from modelwright.records import Dataset, Plan, Progress, Run
 from modelwright.training import checkpoint as checkpoints
-from modelwright.training.calibrate import best_temperature
+from modelwright.training.basis import Basis, basis_of, not_exact
+from modelwright.training.course import Course, Status, best_or_next, put_back, save, validated
 from modelwright.training.estimate import memory_bytes
-from modelwright.training.job import Inputs, Job, build
+from modelwright.training.finish import finish, finished, keep
+from modelwright.training.job import Job, build
+from modelwright.training.logs import Logs
 from modelwright.training.loop import Step, steps
 from modelwright.training.optim import Optimizer
 from modelwright.training.trained import Trained, begin
@@ -36,25 +31,7 @@ from modelwright.training.trained import Trained, begin
 CHECKPOINT_SECONDS = 60.0
 """Between two checkpoints at least: what a kill may cost. Chosen; writing one takes about a second."""
 
-Status = Literal["completed", "stopped_early", "budget"]
-
-
-@dataclasses.dataclass(slots=True)
-class Course:
-    """Where a run stands: everything that a checkpoint must bring back besides tensors."""
-
-    step: int = 0
-    best: dict[str, float] | None = None  # the HistoryPoint of the best validation
-    stale: int = 0
-    seconds: float = 0.0
-    peak_memory_bytes: int = 0
-    history: list[dict[str, float]] = dataclasses.field(default_factory=list)
-    log: list[dict[str, float]] = dataclasses.field(default_factory=list)
-
-    @property
-    def best_step(self) -> int:
-        """The step after which the best validation was made."""
-        return int(self.best["step"]) if self.best else 0
+Tell = Callable[[Progress], None]
 
 
 def train(
@@ -65,9 +42,9 @@ def train(
     folder: Path,
     project: Path,
     budget_seconds: float,
-    progress: Callable[[Progress], None] = lambda progress: None,
+    progress: Tell = lambda progress: None,
 ) -> Run:
-    """The run that `plan` describes, in `folder`: checkpoints/, log.jsonl, history.json and predictor/.
+    """The run that `plan` describes, in `folder`: its logs, checkpoints/ while it lasts, and predictor/.
 
     Args:
         dataset: Step 2.
@@ -81,6 +58,7 @@ def train(
     Raises:
         RefusedError: training diverged.
         ResourceError: the disk is full; the checkpoint before is intact.
+        IntegrityError: the killed run in `folder` began with other data, another plan or another model.
     """
     if plan.method == "classical":
         from modelwright.training.tabular import train_tabular
@@ -88,73 +66,123 @@ def train(
         return train_tabular(
             dataset, plan, metric=metric, folder=folder, budget_seconds=budget_seconds, progress=progress
         )
-    settings = {name: each.value for name, each in plan.settings.items()}
+    base = locate(plan.model, folder=project)
+    basis = basis_of(dataset, plan, base)
+    if (run := finished(basis, folder)) is not None:
+        return run
     job = build(
         dataset.schema,
         read_part(dataset, "train"),
         read_part(dataset, "validation"),
-        base=locate(plan.model, folder=project),
-        settings=settings,
+        base=base,
+        settings={name: each.value for name, each in plan.settings.items()},
         note=lambda what: progress(Progress("train", what, 0)),
     )
-    course, status = _follow(job, metric=metric, folder=folder, budget_seconds=budget_seconds, progress=progress)
-    return _finish(job, dataset, plan, course, status, folder=folder)
+    course, status = _follow(job, basis, metric=metric, folder=folder, budget_seconds=budget_seconds, progress=progress)
+    with checkpoints.writing(folder, "the predictor", "the checkpoints are intact"):
+        run = finish(job, dataset, plan, course, status, folder=folder)
+        keep(run, basis, folder)
+    return run
+
+
+@dataclass(slots=True)
+class _Under:
+    """A run under way, between two steps."""
+
+    held: Trained
+    optimizer: Optimizer
+    course: Course
+    basis: Basis
+    logs: Logs
+    place: Path
+    metric: str
+    saved: float  # when, on the clock of time.perf_counter
+
+    def validate(self) -> None:
+        """Answer the open parts, note whether this is the best so far, and keep it."""
+        point = validated(self.held.job, step=self.course.step, metric=self.metric)
+        self.course.note(point, self.metric)
+        self.logs.validation(point)
+        self.save()
+
+    def save(self) -> None:
+        """Write a checkpoint."""
+        self.logs.sync()
+        save(self.held, self.optimizer, self.course, self.basis, self.place)
+        self.saved = time.perf_counter()
 
 
 def _follow(
-    job: Job, *, metric: str, folder: Path, budget_seconds: float, progress: Callable[[Progress], None]
+    job: Job, basis: Basis, *, metric: str, folder: Path, budget_seconds: float, progress: Tell
 ) -> tuple[Course, Status]:
     """Train to the end, a standstill or the budget; the network then holds the best checkpoint's weights."""
     place, settings = folder / "checkpoints", job.settings
     found, damaged = checkpoints.newest(place)
+    changed = [] if found is None else not_exact(found.state.get("basis"), basis, step=found.step, folder=folder)
+    if damaged:
+        said = f"damaged checkpoints were passed over: {', '.join(damaged)}"
+        progress(Progress("train", "going on", 0, lasting=said))
     if found is None and settings["head"] != "random":
         _start_head(job, progress)
     held = begin(job)
     job = held.job
     optimizer = held.optimizer(learning_rate=settings["learning_rate"], scaled=settings["precision"] == "fp16")
-    course = Course() if found is None else _put_back(held, optimizer, found)
-    if damaged:
-        progress(Progress("train", "passed over damaged checkpoints", 0, note=", ".join(damaged)))
-    began = time.perf_counter() - course.seconds
-    if course.best is None:
-        _validate(job, course, Step(0, 0, float("nan"), 1, 0.0, 0.0, 0.0), metric)
-        _save(held, optimizer, course, place)
-    saved = time.perf_counter()
-    status: Status = "completed"
-    recipe = job.recipe()
-    loop = steps(job.network, job.objective, optimizer, recipe, order=job.order, fetch=job.fetch, start=course.step)
-    if course.stale >= settings["patience"]:
-        status, loop = "stopped_early", iter(())
-    for step in loop:
-        course.step, course.seconds = step.number, time.perf_counter() - began
-        course.peak_memory_bytes = max(course.peak_memory_bytes, memory_bytes())
-        course.log.append(_logged(step))
-        last = step.number == settings["steps"]
-        spent = course.seconds > budget_seconds
-        if step.number % settings["validate_every"] == 0 or last or spent:
-            _validate(job, course, step, metric)
-            stopping = course.stale >= settings["patience"]
-            _save(held, optimizer, course, place)
-            saved = time.perf_counter()
-            if not last and (stopping or spent):
-                status = "stopped_early" if stopping else "budget"
-                break
-        elif time.perf_counter() - saved > CHECKPOINT_SECONDS:
-            _save(held, optimizer, course, place)
-            saved = time.perf_counter()
-        progress(_told(course, step, settings["steps"], time.perf_counter() - began))
-    best = checkpoints.load(place / f"step-{course.best_step:09d}")
+    course = Course() if found is None else put_back(held, optimizer, found)
+    with Logs(folder, step=None if found is None else found.step) as logs:
+        course.not_exact += [*changed, *_lost(logs, course, place, metric)]
+        under = _Under(held, optimizer, course, basis, logs, place, metric, time.perf_counter())
+        status = _steps(under, budget_seconds=budget_seconds, progress=progress)
+        course.not_exact += filter(None, [best_or_next(place, course, logs.history, metric)])
+    best = checkpoints.load(checkpoints.place(place, course.best_step))
     if best is None:
-        raise IntegrityError(
-            f"{place}: the best checkpoint, step {course.best_step}, is gone or damaged; run again with --force"
-        )
+        raise IntegrityError(f"{place}: no checkpoint there is sound; train again with --force")
     held.load(best.tensors["network"])
     held.end(folder / "adapters")
-    course.seconds = time.perf_counter() - began
     return course, status
 
 
-def _start_head(job: Job, progress: Callable[[Progress], None]) -> None:
+def _steps(under: _Under, *, budget_seconds: float, progress: Tell) -> Status:
+    """Take the steps that are left; why they ended."""
+    job, course, logs, settings = under.held.job, under.course, under.logs, under.held.job.settings
+    began = time.perf_counter() - course.seconds
+    if course.best is None:
+        under.validate()
+    status = _ended(course, settings, budget_seconds)
+    loop = steps(
+        job.network, job.objective, under.optimizer, job.recipe(), order=job.order, fetch=job.fetch, start=course.step
+    )
+    while status is None:
+        step = next(loop)
+        course.step, course.seconds = step.number, time.perf_counter() - began
+        course.peak_memory_bytes = max(course.peak_memory_bytes, memory_bytes())
+        logs.step(step)
+        if step.number % settings["validate_every"] == 0 or _ended(course, settings, budget_seconds):
+            under.validate()
+            status = _ended(course, settings, budget_seconds)
+        elif time.perf_counter() - under.saved > CHECKPOINT_SECONDS:
+            under.save()
+        progress(_told(course, step, settings["steps"], time.perf_counter() - began))
+    course.seconds = time.perf_counter() - began
+    return status
+
+
+def _ended(course: Course, settings: dict[str, Any], budget_seconds: float) -> Status | None:
+    """Why a run that stands so is over; None where it is not. At least one step is taken."""
+    if course.step >= settings["steps"]:
+        return "completed"
+    if course.stale >= settings["patience"]:
+        return "stopped_early"
+    return "budget" if course.step and course.seconds > budget_seconds else None
+
+
+def _lost(logs: Logs, course: Course, place: Path, metric: str) -> list[str]:
+    """What is not there any more where a run goes on."""
+    lacking = [f"{name} lacks steps up to {course.step}: it was cut short or removed" for name in logs.lacking]
+    best = best_or_next(place, course, logs.history, metric)
+    return [*lacking, best] if best else lacking
+
+
+def _start_head(job: Job, progress: Tell) -> None:
     def tick(done: int) -> None:
         progress(Progress("train", "reading with the frozen encoder", done, len(job.train), "examples"))
 
@@ -163,111 +191,8 @@ def _start_head(job: Job, progress: Callable[[Progress], None]) -> None:
     set_head(job.network, features_ND, job.examples.targets, regression=regression, seed=job.settings["seed"])
 
 
-def _put_back(held: Trained, optimizer: Optimizer, found: checkpoints.Checkpoint) -> Course:
-    """The course at a checkpoint, its weights and moments put back."""
-    held.load(found.tensors["network"])
-    optimizer.restore(found.tensors["optimizer"], found.state["optimizer"])
-    names = {field.name for field in dataclasses.fields(Course)}
-    return Course(**{name: value for name, value in found.state.items() if name in names})
-
-
-def _save(held: Trained, optimizer: Optimizer, course: Course, place: Path) -> None:
-    tensors = {"network": held.tensors(), "optimizer": optimizer.tensors()}
-    state = {**dataclasses.asdict(course), "optimizer": optimizer.plain()}
-    checkpoints.save(place, checkpoints.Checkpoint(course.step, tensors, state), keep=course.best_step)
-
-
-def _validate(job: Job, course: Course, step: Step, metric: str) -> None:
-    """Answer the validation part and as much of the training part; note whether this is the best so far."""
-    train_loss, train_score = _judge(job, job.watched, metric)
-    validation_loss, validation_score = _judge(job, job.validation, metric)
-    epoch = step.number / len(job.order(0))
-    point = HistoryPoint(
-        epoch=epoch,
-        step=step.number,
-        train_loss=train_loss,
-        validation_loss=validation_loss,
-        train_score=train_score,
-        validation_score=validation_score,
-    )
-    course.history.append(dataclasses.asdict(point))
-    sign = 1.0 if METRICS[metric].higher_is_better else -1.0
-    best_loss = min((each["validation_loss"] for each in course.history[:-1]), default=float("inf"))
-    course.stale = 0 if validation_loss < best_loss else course.stale + 1
-    if course.best is None or _standing(sign, dataclasses.asdict(point)) > _standing(sign, course.best):
-        course.best, course.stale = dataclasses.asdict(point), 0
-
-
-def _standing(sign: float, point: dict[str, float]) -> tuple[float, float]:
-    """What the best checkpoint has most of: score (nothing where none was taken), then the lower loss."""
-    return sign * (point["validation_score"] or 0.0), -point["validation_loss"]
-
-
-def _judge(job: Job, part: Inputs, metric: str) -> tuple[float, float | None]:
-    """Loss by unit and metric of the network as it stands, on `part`; no metric where answering takes long."""
-    predictor = job.predictor
-    outputs = predictor.outputs(part.features)
-    loss = predictor.loss(outputs, part.truth_N)
-    if predictor.schema.task == "generation":
-        return loss, None
-    return loss, float(score(metric, predictor.schema, part.truth_N, predictor.answers(outputs)))
-
-
-def _logged(step: Step) -> dict[str, float]:
-    """What the log keeps of a step: only what is the same after a kill and a resume."""
-    fields = dataclasses.asdict(step)
-    del fields["seconds"]
-    return fields
-
-
 def _told(course: Course, step: Step, total: int, elapsed: float) -> Progress:
     rate = elapsed / max(1, step.number)
     best = f"best {course.best['validation_score'] or course.best['validation_loss']:.3f}" if course.best else ""
     note = f"loss {step.loss:.3f} · {step.units / max(step.seconds, 1e-9):.0f} units/s · {best}"
     return Progress("train", "training", step.number, total, "steps", (total - step.number) * rate, note)
-
-
-def _finish(job: Job, dataset: Dataset, plan: Plan, course: Course, status: Status, *, folder: Path) -> Run:
-    """Calibrate on validation, save the predictor and its answers, and make the record."""
-    schema = dataset.schema
-    validation = read_part(dataset, "validation")
-    predictor = job.predictor
-    outputs = predictor.outputs(job.validation.features)
-    if schema.task == "classification":
-        temperature = best_temperature(outputs, job.validation.truth_N)
-        predictor.preparation = dataclasses.replace(predictor.preparation, temperature=temperature)
-    how = {"scratch": "trained from scratch", "full": "fine-tuned"}.get(plan.method, f"{plan.method} merged in")
-    predictor.preparation = dataclasses.replace(predictor.preparation, describes=f"{plan.model}, {how}")
-    metric, truth_N = job.settings["metric"], targets_N(schema, validation)
-    plain = predictor.predict(validation) if schema.task == "generation" else predictor.answers(outputs)
-    saved, answers = decided(predictor, plain, metric, truth_N, seed=job.settings["seed"])
-    save_predictor(saved, folder / "predictor")
-    save_out_of_sample(folder / "predictor", validation[POSITION].to_numpy(), answers)
-    _write_lines(folder / "log.jsonl", course.log)
-    (folder / "history.json").write_text(json.dumps(course.history), encoding="utf-8")
-    weights = {p.name: checkpoints.file_sha256(p) for p in sorted((folder / "predictor").rglob("*.safetensors"))}
-    expected, share = plan.estimate, course.step / job.settings["steps"]  # a run may stop early
-    record = Run(
-        id="",
-        plan_id=plan.id,
-        path=str(folder),
-        weights_sha256=digest(weights),
-        status=status,
-        steps=course.step,
-        best_step=course.best_step,
-        train_loss=float(course.history[-1]["train_loss"]),
-        validation=all_intervals(schema, truth_N, answers),
-        seconds=course.seconds,
-        peak_memory_bytes=course.peak_memory_bytes,
-        forecast_error={
-            "seconds": course.seconds / (expected.seconds.value * share) - 1,
-            "peak_memory_bytes": course.peak_memory_bytes / expected.peak_memory_bytes.value - 1,
-        },
-    )
-    shutil.rmtree(folder / "checkpoints", ignore_errors=True)
-    identified: Run = identify(record)
-    return identified
-
-
-def _write_lines(path: Path, lines: list[dict[str, Any]]) -> None:
-    path.write_text("".join(json.dumps(line) + "\n" for line in lines), encoding="utf-8")

@@ -20,8 +20,9 @@ from modelwright.errors import RefusedError
 from modelwright.problem import WORK, Problem, load
 from modelwright.records import Dataset, Package, Plan, Progress, Report, Run, Verdict, digest
 from modelwright.store import ProjectLock, RecordStore, open_store
+from modelwright.version import code_version
+from modelwright.workflow import killed
 from modelwright.workflow.check import Check, check, check_names
-from modelwright.workflow.code import code_version
 from modelwright.workflow.places import located, portable, present
 from modelwright.workflow.seals import keep_looks, set_aside
 from modelwright.workflow.steps import CHOICE, STEPS, Given, Split, Step
@@ -225,18 +226,26 @@ class Project:
         key, inputs = self._key(step, given)
         if not force and (found := self._find(kind, key, name)) is not None:
             return found
+        if kind == "plan" and not force and killed.keep_plan(self.folder / WORK / "run", key, inputs, self._store):
+            self.progress(Progress("plan", "as before", 0, lasting=killed.GOES_ON))
+            return self._find(kind, key, name)
         place = self.folder / WORK / kind / self._place(step, inputs)
         place.parent.mkdir(parents=True, exist_ok=True)
         if kind == "dataset":
             set_aside(place)  # its ledger of looks must outlive it
         elif force:
             shutil.rmtree(place, ignore_errors=True)
+        if kind == "run":
+            if not force:
+                killed.take_over(place, inputs, self._store)
+            killed.begin(place, key, inputs)
         began = time.perf_counter()
         record = step.make(given, place)
         seconds = time.perf_counter() - began
         if kind == "dataset":
             keep_looks(place)
         self._store.put(kind, key, portable(record, self.folder), inputs=inputs, seconds=seconds)
+        killed.end(place)
         self._known[name], self._seconds[kind] = record, seconds
         if force:  # what follows from it follows from another record now
             later = list(STEPS)[list(STEPS).index(kind) + 1 :]

@@ -7,7 +7,7 @@ from functools import cache
 from importlib.metadata import version
 from pathlib import Path
 
-_HOME = Path(__file__).parent.parent
+_HOME = Path(__file__).parent
 _SOURCES = frozenset({".py", ".yaml", ".html", ".css", ".json"})
 
 

@@ -1,0 +1,158 @@
+"""What the bits of a run depend on: kept with its checkpoints, and asked again where it goes on."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+from modelwright.errors import IntegrityError
+from modelwright.records import Dataset, Plan
+from modelwright.training.checkpoint import file_sha256, write_whole
+from modelwright.version import code_version
+
+ROOMS = ("training", "models", "evaluation", "data")
+"""Whose code decides which bits a run ends with."""
+FILE = "basis.json"
+_NETWORKS = ("torch", "transformers", "tokenizers", "numpy", "peft", "bitsandbytes")
+_TABLES = ("lightgbm", "scikit-learn", "optuna", "numpy", "scipy", "polars")
+_MODEL_FILES = frozenset({".json", ".safetensors", ".txt", ".model"})
+
+MUST_AGREE = {
+    "plan": "another plan",
+    "train": "another training part (train.parquet)",
+    "validation": "another validation part (validation.parquet)",
+    "model": "other files of the model that it starts from",
+}
+"""Without these a run cannot go on: it would be a mixture of two."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Basis:
+    """What a run depends on.
+
+    Args:
+        plan: The id of its plan.
+        train: SHA-256 of the training part's file.
+        validation: SHA-256 of the validation part's file.
+        model: SHA-256 over the files of the model that it starts from; empty from scratch and for tables.
+        code: The version of our code.
+        versions: Of the packages that compute.
+        device: Its kind and what it can do: two kinds round differently.
+        threads: A sum over so many parts is rounded otherwise than over another number.
+        processes: That train together.
+    """
+
+    plan: str
+    train: str
+    validation: str
+    model: str
+    code: str
+    versions: dict[str, str]
+    device: str
+    threads: int
+    processes: int = 1
+
+
+def basis_of(dataset: Dataset, plan: Plan, base: Path | str | None = None, *, processes: int = 1) -> Basis:
+    """What a run of `plan` on `dataset` depends on, here and now.
+
+    Args:
+        base: The model's folder, or its name where it starts from scratch; None for a table.
+        processes: That train together.
+    """
+    if base is None:
+        from modelwright.models.threads import cores
+
+        packages, device, threads = _TABLES, "cpu", cores()
+    else:
+        import torch
+
+        packages, device, threads = _NETWORKS, _device(), torch.get_num_threads()
+    return Basis(
+        plan=plan.id,
+        train=file_sha256(Path(dataset.path) / "train.parquet"),
+        validation=file_sha256(Path(dataset.path) / "validation.parquet"),
+        model=_model_sha256(base) if isinstance(base, Path) else "",
+        code=code_version(*ROOMS),
+        versions={name: _installed(name) for name in packages},
+        device=device,
+        threads=threads,
+        processes=processes,
+    )
+
+
+def not_exact(found: dict[str, Any] | None, basis: Basis, *, step: int, folder: Path) -> list[str]:
+    """Why a run that goes on after `step` will not end with the bits of an undisturbed one; empty where it will.
+
+    Args:
+        found: The basis that is kept with what was done so far.
+        basis: The present one.
+        step: What was done.
+        folder: The run's, for the message.
+
+    Raises:
+        IntegrityError: data, plan or model are others: going on would make a run of two halves.
+    """
+    if found is None:
+        return [f"it is not known what the steps up to {step} were made with"]
+    now = dataclasses.asdict(basis)
+    others = [what for name, what in MUST_AGREE.items() if found.get(name) != now[name]]
+    if others:
+        raise IntegrityError(
+            f"{folder}: the run that was interrupted after step {step} began with {' and '.join(others)};"
+            " put back what it began with to go on, or begin anew: modelwright train --force"
+        )
+    changes = [
+        f"{name} {now['versions'].get(name, 'absent')} (before: {before})"
+        for name, before in found.get("versions", {}).items()
+        if now["versions"].get(name) != before
+    ]
+    words = {"code": "Modelwright", "device": "device", "threads": "threads:", "processes": "processes:"}
+    changes += [
+        f"{word} {now[name]} (before: {found.get(name)})"
+        for name, word in words.items()
+        if found.get(name) != now[name]
+    ]
+    return [f"it went on after step {step} with {', '.join(changes)}"] if changes else []
+
+
+def begun(folder: Path, basis: Basis, *, step: int) -> list[str]:
+    """What `not_exact` says of a run whose basis is kept in its folder, where this call puts it.
+
+    Args:
+        step: What was done there before; 0 where nothing was.
+    """
+    path = folder / FILE
+    kept: dict[str, Any] = {"basis": None, "reasons": []}
+    if path.is_file():
+        kept = json.loads(path.read_text(encoding="utf-8"))
+    reasons = [*kept["reasons"], *not_exact(kept["basis"], basis, step=step, folder=folder)] if step else []
+    folder.mkdir(parents=True, exist_ok=True)
+    write_whole(path, json.dumps({"basis": dataclasses.asdict(basis), "reasons": reasons}))
+    return reasons
+
+
+def _device() -> str:
+    import torch
+
+    if torch.cuda.is_available():
+        return f"cuda {torch.cuda.get_device_name()}"
+    return f"cpu {torch.backends.cpu.get_cpu_capability()}"
+
+
+def _model_sha256(folder: Path) -> str:
+    hashed = hashlib.sha256()
+    for path in sorted(each for each in folder.iterdir() if each.suffix in _MODEL_FILES):
+        hashed.update(f"{path.name} {file_sha256(path)}\n".encode())
+    return hashed.hexdigest()
+
+
+def _installed(name: str) -> str:
+    try:
+        return version(name)
+    except PackageNotFoundError:
+        return "absent"

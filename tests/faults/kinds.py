@@ -1,0 +1,103 @@
+"""The kinds of run that are killed: each writes a dataset and says how to train on it. A new kind is a row of KINDS."""
+
+from __future__ import annotations
+
+import io
+import runpy
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+
+from modelwright.records import POSITION, Column, Dataset, Schema, Seal
+
+TESTS = Path(__file__).resolve().parent.parent
+LOGS = ("log.jsonl", "log.csv", "history.json")
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """One kind of run.
+
+    Args:
+        dataset: Writes the parts into a folder.
+        model: The problem's section `model`.
+        training: The problem's section `training`.
+        logs: Files of the run's folder that must end with the same bytes.
+        journal: A file of JSON lines that must end with the same lines but for `seconds`.
+        encoder: Whether `model.base` is the tiny encoder.
+    """
+
+    dataset: Callable[[Path], Dataset]
+    model: dict[str, Any] = field(default_factory=dict)
+    training: dict[str, Any] = field(default_factory=dict)
+    logs: tuple[str, ...] = LOGS
+    journal: str | None = None
+    encoder: bool = False
+
+    def problem(self, root: Path) -> dict[str, Any]:
+        """The problem of this kind, whose files are in `root`."""
+        model = dict(self.model)
+        if self.encoder:
+            runpy.run_path(str(TESTS / "conftest.py"))["write_tiny_encoder"](root / "encoder")
+            model["base"] = str(root / "encoder")
+        return {
+            "name": "killed",
+            "output": "label",
+            "data": {"source": "none"},
+            "model": model,
+            "training": self.training,
+        }
+
+
+def texts(folder: Path) -> Dataset:
+    frame = runpy.run_path(str(TESTS / "training/conftest.py"))["texts"](240, seed=1)
+    return _written(folder, frame, Schema("classification", "text", (Column("text", "text"),), "label"))
+
+
+def images(folder: Path) -> Dataset:
+    from PIL import Image
+
+    generator = np.random.default_rng(0)
+    rows = []
+    for _ in range(160):
+        label = int(generator.integers(3))
+        pixels = generator.integers(0, 60, size=(12, 12), dtype=np.uint8)
+        pixels[:, label * 4 : label * 4 + 4] += 120
+        opened = io.BytesIO()
+        Image.fromarray(pixels).save(opened, "PNG")
+        rows.append({"image": opened.getvalue(), "label": f"class {label}"})
+    return _written(folder, pl.DataFrame(rows), Schema("classification", "image", (Column("image", "image"),), "label"))
+
+
+def table(folder: Path) -> Dataset:
+    generator = np.random.default_rng(0)
+    size, other = generator.normal(size=120), generator.normal(size=120)
+    label = np.where(size + 0.3 * other + 0.2 * generator.normal(size=120) > 0, "class 1", "class 0")
+    frame = pl.DataFrame({"size": size, "other": other, "label": label})
+    columns = (Column("size", "number"), Column("other", "number"))
+    return _written(folder, frame, Schema("classification", "table", columns, "label"))
+
+
+KINDS = {
+    "encoder": Kind(texts, training={"epochs": 4, "learning_rate": 1e-3, "batch_size": 16}, encoder=True),
+    "lora": Kind(texts, {"method": "lora"}, {"epochs": 3, "learning_rate": 5e-3, "batch_size": 16}, encoder=True),
+    "image": Kind(images, training={"epochs": 2, "learning_rate": 1e-3, "batch_size": 16}),
+    "trees": Kind(table, logs=("history.json", "blend.json"), journal="trials.jsonl"),
+}
+
+
+def _written(folder: Path, frame: pl.DataFrame, schema: Schema) -> Dataset:
+    """The first three quarters of `frame` to train on, the rest to validate on."""
+    folder.mkdir()
+    frame = frame.with_columns(pl.Series(POSITION, np.arange(len(frame))))
+    cut, classes = len(frame) * 3 // 4, tuple(sorted(frame["label"].unique()))
+    frame[:cut].write_parquet(folder / "train.parquet")
+    frame[cut:].write_parquet(folder / "validation.parquet")
+    parts = {"train": cut, "validation": len(frame) - cut, "test": 0}
+    whole = replace(schema, classes=classes, positive=classes[1] if len(classes) == 2 else None)
+    seal = Seal(0, 0, 20)
+    return Dataset("d", str(folder), whole, parts, classes, {}, (), seal, "", "", "75/25, stratified, seed 0", 0.0)
