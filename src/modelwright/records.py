@@ -16,7 +16,7 @@ from typing import Any, Literal, NamedTuple
 
 Task = Literal["classification", "multilabel", "regression", "tagging", "generation", "language-modeling"]
 InputKind = Literal["text", "image", "table"]
-ColumnKind = Literal["number", "category", "boolean", "date", "text", "image", "identifier", "constant"]
+ColumnKind = Literal["number", "category", "boolean", "date", "text", "messages", "image", "identifier", "constant"]
 Severity = Literal["info", "warning", "error"]
 
 POSITION = "__position__"

@@ -69,7 +69,7 @@ def drop(
 def missing_input(examples: pl.DataFrame, schema: Schema) -> pl.Series:
     """Where a text or an image has nothing in it; gaps in a table or beside a text are for the models."""
     nothing = pl.repeat(schema.kind != "table", len(examples), eager=True)
-    for column in (column for column in schema.inputs if column.kind == schema.kind):
+    for column in (column for column in schema.inputs if column.kind in (schema.kind, "messages")):
         values = examples[column.name]
         empty = values.is_null()
         if values.dtype == pl.String:

@@ -12,6 +12,7 @@ import polars as pl
 from modelwright.data import sources
 from modelwright.data.clean import SHOWN, drop, dropped_frame, missing_input
 from modelwright.data.columns import column_kinds, strays, type_columns
+from modelwright.data.conversations import Conversations, conversations, inferred_from
 from modelwright.data.findings import about_columns
 from modelwright.data.infer import Inferred, infer
 from modelwright.data.official import like_source, parts_of, same_labels, split_column
@@ -51,6 +52,7 @@ class _Read:
     dropped: pl.DataFrame
     notes: tuple[str, ...]
     count: int
+    talk: Conversations | None
 
 
 def gather(problem: Problem, *, folder: Path, progress: Told | None) -> Gathered:
@@ -59,11 +61,14 @@ def gather(problem: Problem, *, folder: Path, progress: Told | None) -> Gathered
     Raises:
         SourceError: they cannot be read, or do not have the columns or the kind of output that it needs.
     """
-    source = _read(problem.data.source, folder, problem.data.query, progress)
+    source = _read(problem, problem.data.source, folder, problem.data.query, progress)
     check_names(problem, [name for name in source.frame.columns if name != POSITION])
     typed = type_columns(source.frame)
     column, hidden = _official_column(problem, typed)
-    inferred = infer(typed.drop(hidden), output=problem.output, inputs=problem.input, task=problem.task)
+    if source.talk:
+        inferred = inferred_from(source.talk)
+    else:
+        inferred = infer(typed.drop(hidden), output=problem.output, inputs=problem.input, task=problem.task)
     schema = Schema(inferred.task, inferred.kind, tuple(inferred.inputs), inferred.output)
     others = [name for name in typed.columns if name not in {POSITION, schema.output, *schema.names}]
     official_N = parts_of(typed[column]) if column else np.full(len(typed), FREE, np.int8)
@@ -153,7 +158,7 @@ def _official_column(problem: Problem, typed: pl.DataFrame) -> tuple[str | None,
     return column, [name for name in asides if name is not None and name not in wanted]
 
 
-def _read(locator: str, folder: Path, query: str | None, progress: Told | None) -> _Read:
+def _read(problem: Problem, locator: str, folder: Path, query: str | None, progress: Told | None) -> _Read:
     frames, lines = [], []
     notes: list[str] = []
     for chunk in sources.read(locator, folder=folder, query=query, progress=progress):
@@ -161,7 +166,12 @@ def _read(locator: str, folder: Path, query: str | None, progress: Told | None) 
         lines += [(each.position, each.reason, None, each.where) for each in chunk.dropped]
         notes += chunk.notes
     frame = pl.concat(frames)
-    return _Read(frame, dropped_frame(lines), tuple(notes), len(frame) + len(lines))
+    talk = conversations(frame, task=problem.task, output=problem.output, inputs=problem.input)
+    if talk:
+        frame = talk.frame
+        lines += [(each.position, each.reason, None, each.where) for each in talk.dropped]
+        notes += talk.notes
+    return _Read(frame, dropped_frame(lines), tuple(notes), len(frame) + len(lines), talk)
 
 
 def _present(typed: pl.DataFrame, raw: pl.DataFrame, schema: Schema) -> tuple[pl.DataFrame, pl.DataFrame]:
@@ -186,7 +196,7 @@ def _official_test(
 ) -> tuple[pl.DataFrame, pl.DataFrame, list[Finding], int]:
     """The examples of the official test file, numbered on from `start`; lines; findings; how many it has."""
     assert problem.data.test is not None
-    read = _read(problem.data.test, folder, None, progress)
+    read = _read(problem, problem.data.test, folder, None, progress)
     needed = typed.select(POSITION, *schema.names, schema.output)
     frame = like_source(read.frame, type_columns(read.frame), needed, problem.data.test)
     test, lines = _present(frame, read.frame, schema)

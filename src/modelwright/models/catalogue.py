@@ -83,7 +83,7 @@ def _from_hub(hub: str, *, offline: bool) -> Path | None:
     from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
 
     offline = offline or os.environ.get("HF_HUB_OFFLINE", "").lower() in ("1", "true", "yes")
-    patterns = ["*.json", "*.safetensors", "*.txt", "*.model"]
+    patterns = ["*.json", "*.jinja", "*.safetensors", "*.txt", "*.model"]
     try:
         return Path(snapshot_download(hub, local_files_only=offline, allow_patterns=patterns))
     except (LocalEntryNotFoundError, HfHubHTTPError, OSError, ValueError):

@@ -74,11 +74,11 @@ def texts_of(schema: Schema, examples: pl.DataFrame) -> list[str]:
     return columns[0] if len(columns) == 1 else ["\n".join(parts) for parts in zip(*columns, strict=True)]
 
 
-def tokenizer_from(folder: Path) -> Any:
-    """The fast tokenizer in `folder`.
+def tokenizer_in(folder: Path) -> Any:
+    """The fast tokenizer in `folder` as it is: it may lack an end token, or one to pad with (see models/endings.py).
 
     Raises:
-        InputError: there is none, or it has no token to pad with.
+        InputError: there is none, or none that is fast.
     """
     from transformers import AutoTokenizer
 
@@ -86,6 +86,18 @@ def tokenizer_from(folder: Path) -> Any:
         tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
     except (OSError, ValueError) as error:
         raise InputError(Fault(str(folder), f"holds no tokenizer: {error}", "tokenizer.json")) from error
+    if not tokenizer.is_fast:
+        raise InputError(Fault(str(folder), "holds a tokenizer that is not of the fast kind", "tokenizer.json"))
+    return tokenizer
+
+
+def tokenizer_from(folder: Path) -> Any:
+    """The fast tokenizer in `folder`, with a token to pad with.
+
+    Raises:
+        InputError: there is none, or it has no token to pad with.
+    """
+    tokenizer = tokenizer_in(folder)
     if tokenizer.pad_token_id is None:
         tokenizer.pad_token = tokenizer.eos_token or tokenizer.unk_token
     if tokenizer.pad_token_id is None:

@@ -160,12 +160,17 @@ def _look(
 
     from modelwright.data import sources
     from modelwright.data.columns import type_columns
+    from modelwright.data.conversations import conversations, inferred_from
     from modelwright.data.infer import infer
     from modelwright.data.official import split_column
     from modelwright.data.outputs import as_outputs
 
     chunks = sources.read(data, folder=Path.cwd(), query=stated.data.query, progress=progress)
     raw = pl.concat([chunk.frame for chunk in chunks])
+    talk = conversations(raw, task=stated.task, output=output, inputs=inputs)
+    if talk:
+        found = inferred_from(talk)
+        return found, as_outputs(talk.frame[talk.output], found.task).drop_nulls(), len(talk.frame)
     typed = type_columns(raw)
     column = split_column(typed)
     named = (inputs,) if isinstance(inputs, str) else inputs
@@ -180,7 +185,7 @@ def _schema(inferred: Inferred, outputs: pl.Series) -> tuple[Schema, dict[str, i
     """The schema with its classes, and how many examples each class has."""
     from modelwright.data.outputs import classes_of, positive_of
 
-    if inferred.task == "regression":
+    if inferred.task in ("regression", "generation"):
         return Schema(inferred.task, inferred.kind, inferred.inputs, inferred.output), {}
     found = dict(outputs.value_counts().iter_rows())
     counts = {name: int(found[name]) for name in classes_of(outputs)}
