@@ -42,6 +42,12 @@ def postgres_url() -> Iterator[str]:
         shutil.rmtree(home, ignore_errors=True)
 
 
+@pytest.fixture(autouse=True)
+def _no_past_forecasts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Forecasts of tests neither use nor change what this machine has learnt."""
+    monkeypatch.setenv("MODELWRIGHT_STATE", str(tmp_path / "state"))
+
+
 WORDS = ["card", "cash", "lost", "rate", "fee", "top", "up", "late", "help", "please", "my", "the"]
 """All that the tiny encoder can read."""
 SPARE = [f"spare{number}" for number in range(60)]

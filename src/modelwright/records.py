@@ -163,12 +163,26 @@ class Setting:
 
 
 @dataclass(frozen=True, slots=True)
+class Past:
+    """How forecasts of one figure did here: runs, their median error as a share, and what the next is multiplied by."""
+
+    runs: int
+    error: float
+    factor: float
+
+
+@dataclass(frozen=True, slots=True)
 class Estimate:
-    """What a run is expected to take, each with its interval."""
+    """What a run is expected to take, each with its interval.
+
+    `parts` are the seconds of each part of it; `past` says, by figure, how forecasts of such runs did on this machine.
+    """
 
     seconds: Interval
     peak_memory_bytes: Interval
     cost: Interval
+    parts: dict[str, float] = field(default_factory=dict)
+    past: dict[str, Past] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

@@ -115,6 +115,10 @@ def about_plan(plan: Plan, *, every: bool = False) -> Iterator[Line]:
     memory = size(estimate.peak_memory_bytes.value)
     takes = f"about {_range(estimate.seconds)}, {memory}, ${estimate.cost.value:.2f} here"
     yield "Plan", ", ".join(parts) + " · " + takes
+    past = estimate.past.get("seconds")
+    if past is not None:
+        runs = "1 run" if past.runs == 1 else f"median of {past.runs} runs"
+        yield "", f"forecasts of time here were off by {percent(past.error)} ({runs}), and this one is corrected for it"
     shown = plan.settings if every else {name: plan.settings[name] for name in _TOLD if name in plan.settings}
     settings = [f"{name} {_value(each.value)}, from: {each.origin}" for name, each in shown.items()]
     if every:
@@ -142,7 +146,7 @@ def about_run(run: Run, metric: str) -> Iterator[Line]:
     """What training reached, how long it took, and how far off the forecast was."""
     from modelwright.evaluation.words import with_interval
 
-    ended = {"completed": "done", "stopped_early": "stopped early: no longer better", "budget": "out of time"}
+    ended = {"completed": "done", "stopped_early": "stopped early: no longer better", "budget": "the budget is spent"}
     parts = [f"{run.steps:,} steps, best after {run.best_step:,}"]
     if metric in run.validation:
         parts.append(f"validation {with_interval(metric, run.validation[metric])}")

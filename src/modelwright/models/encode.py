@@ -13,6 +13,7 @@ import numpy as np
 
 from modelwright.models.catalogue import catalogue, on_this_machine
 from modelwright.models.inputs import Features
+from modelwright.models.portions import by_length
 from modelwright.models.precision import best_precision, device
 
 if TYPE_CHECKING:
@@ -81,20 +82,13 @@ def frozen_features(
     key = _content(network, inputs, precision) if len(inputs) >= REMEMBERED_FROM else None
     if key is not None and key in _READ:
         return _READ[key].clone()
-    network.eval()
     place = network.head.weight.device
-    most = BATCH_TOKENS[place.type]
-    order, lengths_N = np.argsort(inputs.lengths_N, kind="stable"), inputs.lengths_N
-    found_ND = torch.zeros(len(order), network.head.in_features)
-    start = 0
-    with torch.inference_mode(), torch.autocast(place.type, torch.bfloat16, enabled=precision == "bf16"):
-        while start < len(order):
-            longest = int(lengths_N[order[min(start + BATCH, len(order)) - 1]])
-            chosen = order[start : start + max(1, min(BATCH, most // max(1, longest)))]
-            batch = {name: each.to(place) for name, each in inputs.batch(chosen).items()}
-            found_ND[torch.from_numpy(chosen)] = network.features(batch).cpu()
-            start += len(chosen)
-            tick(start)
+    found_ND = torch.zeros(len(inputs), network.head.in_features)
+    done = 0
+    for chosen in by_length(inputs.lengths_N, most=BATCH, tokens=BATCH_TOKENS[place.type]):
+        found_ND[torch.from_numpy(chosen)] = read_portion(network, inputs, chosen, precision=precision)
+        done += len(chosen)
+        tick(done)
     found_ND = found_ND.clone()  # a tensor made in inference mode cannot take part in a fit
     if key is not None:
         _READ[key] = found_ND
@@ -102,6 +96,17 @@ def frozen_features(
             _READ.pop(next(iter(_READ)))
         return found_ND.clone()
     return found_ND
+
+
+def read_portion(network: Network, inputs: Features, chosen: np.ndarray, *, precision: str) -> Tensor:
+    """The pooled features of the inputs at `chosen`, float32 (n, D), on the processor; see `frozen_features`."""
+    import torch
+
+    network.eval()
+    place = network.head.weight.device
+    with torch.inference_mode(), torch.autocast(place.type, torch.bfloat16, enabled=precision == "bf16"):
+        batch = {name: each.to(place) for name, each in inputs.batch(chosen).items()}
+        return network.features(batch).cpu()
 
 
 def has_read(count: int) -> bool:

@@ -30,6 +30,11 @@ class Pixels:
         side = self.values_NCHW.shape[-1]
         return np.full(len(self.values_NCHW), max(1, side * side // 256), dtype=np.int64)
 
+    @property
+    def lengths_W(self) -> np.ndarray:
+        """The same: every example is read whole."""
+        return self.lengths_N
+
     def __len__(self) -> int:
         return len(self.values_NCHW)
 

@@ -17,6 +17,10 @@ class Features(Protocol):
     def lengths_N(self) -> np.ndarray:
         """Tokens of each, 1 or patches for an image."""
 
+    @property
+    def lengths_W(self) -> np.ndarray:
+        """Tokens of each piece that is read at once: of an example, or of a window of a long one."""
+
     def __len__(self) -> int:
         """N."""
 
@@ -24,7 +28,7 @@ class Features(Protocol):
         """The examples at `indices` alone, in the same form."""
 
     def batch(self, indices: np.ndarray, *, training: bool = False) -> dict[str, Tensor]:
-        """The network's named inputs for these examples; varied where that is done in training."""
+        """The network's named inputs for these pieces; varied where that is done in training."""
 
     def arrays(self) -> tuple[Any, ...]:
         """All that the examples consist of."""

@@ -30,6 +30,11 @@ class Tokens:
         """How many tokens each text has."""
         return np.diff(self.starts)
 
+    @property
+    def lengths_W(self) -> np.ndarray:
+        """The same: every example is read whole."""
+        return self.lengths_N
+
     def __len__(self) -> int:
         return len(self.starts) - 1
 

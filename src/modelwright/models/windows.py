@@ -44,6 +44,11 @@ class Windows:
         """Tokens of each text, those that are read twice counted twice."""
         return np.bincount(self.owner_W, self.tokens.lengths_N, self.count).astype(np.int64)
 
+    @property
+    def lengths_W(self) -> np.ndarray:
+        """Tokens of each window."""
+        return self.tokens.lengths_N
+
     def take(self, indices: np.ndarray) -> Windows:
         """The texts at `indices` alone."""
         first_N = np.searchsorted(self.owner_W, np.arange(self.count + 1))

@@ -18,6 +18,8 @@ from modelwright.errors import ModelwrightError, ResourceError
 if TYPE_CHECKING:
     from torch import Tensor
 
+EVERY_SECONDS = 60.0
+"""Between two checkpoints at most: what a kill may cost. Chosen; writing one takes about a second."""
 KEPT = 2
 """The newest checkpoints kept, so that a damaged one has one before it; the best is kept besides."""
 _ASIDE = ".writing-"

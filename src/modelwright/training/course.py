@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import time
 from pathlib import Path
 from typing import Any, Literal
 
@@ -56,6 +57,18 @@ class Course:
         found = dataclasses.asdict(point)
         if self.best is None or standing(found, metric) > standing(self.best, metric):
             self.best, self.stale = found, 0
+
+
+@dataclasses.dataclass(slots=True)
+class Clock:
+    """The time that a run has taken, with what it took before it was killed."""
+
+    began: float = dataclasses.field(default_factory=time.perf_counter)
+
+    @property
+    def seconds(self) -> float:
+        """So far."""
+        return time.perf_counter() - self.began
 
 
 def standing(point: dict[str, Any], metric: str) -> tuple[float, float]:

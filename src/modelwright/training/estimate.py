@@ -1,97 +1,134 @@
-"""What a run will take, from a few real steps: seconds by a line through batches of several lengths, and memory."""
+"""What a whole run will take, from what the probe measured: its batches, portions and checkpoints are counted out."""
 
 from __future__ import annotations
 
-import time
-from collections.abc import Iterator
-from dataclasses import dataclass, replace
+import math
+from dataclasses import dataclass
 
 import numpy as np
 
+from modelwright.models import encode
+from modelwright.models.portions import by_length
+from modelwright.records import Estimate, Interval
+from modelwright.training.checkpoint import EVERY_SECONDS
 from modelwright.training.job import Job
-from modelwright.training.loop import Recipe, Step, steps
-from modelwright.training.optim import adamw
-from modelwright.training.trained import begin
+from modelwright.training.probe import Probe, Shape, shapes_of
 
-WARM_STEPS = 2
-"""Left out of the measurement: the first steps allocate memory and choose kernels."""
+COUNTED_EPOCHS = 3
+"""So many epochs are counted batch by batch; further ones are like them on average."""
+CREEP = 1.03
+"""A run's peak over the probe's: freed memory is not reused whole where batches differ in shape."""
+PER_STEP = ("training", "validating", "saving")
+"""Parts that a run which stops early has only a share of."""
 
 
 @dataclass(frozen=True, slots=True)
-class Probe:
-    """What was measured: seconds of a step = `fixed` + `per_token` x padded tokens, and of a forward pass."""
-
-    fixed_seconds: float
-    per_token_seconds: float
-    forward_seconds_per_example: float
-    peak_memory_bytes: int
-
-    def epoch_seconds(self, batches: list[np.ndarray], lengths_N: np.ndarray) -> float:
-        """The seconds that these batches will take."""
-        padded = sum(len(batch) * int(lengths_N[batch].max()) for batch in batches)
-        return len(batches) * self.fixed_seconds + padded * self.per_token_seconds
-
-
-def probe(job: Job, *, precision: str, at_most_seconds: float = 20.0) -> Probe:
-    """Time real training steps on batches of small, middling and large length.
+class Forecast:
+    """What the run of `job` will take.
 
     Args:
-        job: Thrown away afterwards.
-        precision: That of the run.
-        at_most_seconds: No further batch is started after so long.
+        job: The run's.
+        probe: What was measured on it.
+        build_seconds: What reading the examples and the model took.
+        peak_bytes: Of memory, while all this was measured.
+        reads: The run starts with the frozen encoder's features.
     """
-    held = begin(replace(job, settings={**job.settings, "precision": precision}))
-    job = held.job
-    lengths_N = job.train.lengths_N
-    batches = sorted(job.order(0), key=lambda batch: len(batch) * int(lengths_N[batch].max()))
-    places = [0.9, 0.5, 0.1, 0.5, 0.9, 0.3, 0.7, 1.0]
-    chosen = [batches[min(len(batches) - 1, int(place * len(batches)))] for place in places]
-    chosen = [chosen[0]] * WARM_STEPS + chosen
-    recipe = Recipe(steps=len(chosen), precision=precision, micro_batches=job.settings["micro_batches"])
-    began, measured = time.perf_counter(), []
-    for step, batch in zip(_steps(job, recipe, chosen), chosen, strict=True):
-        if step.number > WARM_STEPS:
-            measured.append((len(batch) * int(lengths_N[batch].max()), step.seconds))
-        if time.perf_counter() - began > at_most_seconds and len(measured) >= 2:
-            break
-    fixed, per_token = _line(measured)
-    forward = _forward_seconds(job)
-    held.end()
-    return Probe(fixed, per_token, forward, memory_bytes())
+
+    job: Job
+    probe: Probe
+    build_seconds: float
+    peak_bytes: int
+    reads: bool
+
+    @property
+    def epoch_seconds(self) -> float:
+        """One pass over the examples, without validation."""
+        return self._training(len(self.job.order(0)))
+
+    @property
+    def validation_seconds(self) -> float:
+        """One validation and the checkpoint after it."""
+        parts = (self.job.validation, self.job.watched)
+        answering = sum(self.probe.answer.seconds(_portions(part.features.lengths_W)) for part in parts)
+        return answering + 2 * self.probe.judge_seconds + self.probe.save_seconds
+
+    @property
+    def start_seconds(self) -> float:
+        """What comes before the first step."""
+        read = 0.0
+        if self.reads:
+            place = self.job.device.type
+            lengths_N = self.job.train.lengths_N
+            portions = by_length(lengths_N, most=encode.BATCH, tokens=encode.BATCH_TOKENS[place])
+            read = self.probe.read.seconds(shapes_of(list(portions), lengths_N)) + self.probe.head_seconds
+        return self.build_seconds + self.probe.begin_seconds + read
+
+    @property
+    def end_seconds(self) -> float:
+        """What comes after the last step: the best checkpoint, the last answers, their figures, the predictor."""
+        answering = self.probe.answer.seconds(_portions(self.job.validation.features.lengths_W))
+        return self.probe.restore_seconds + answering + self.probe.finish_seconds + self.probe.save_seconds / 3
+
+    def parts(self, *, steps: int, validate_every: int) -> dict[str, float]:
+        """Seconds of each part of a run of so many steps.
+
+        Args:
+            steps: In all.
+            validate_every: Steps between two validations.
+        """
+        validations = 1 + math.ceil(steps / validate_every)
+        training = self._training(steps)
+        between = training / max(1, validations - 1)
+        minutes = (validations - 1) * int(between // (EVERY_SECONDS + self.probe.save_seconds))
+        return {
+            "starting": self.start_seconds,
+            "training": training,
+            "validating": validations * (self.validation_seconds - self.probe.save_seconds),
+            "saving": (validations + minutes) * self.probe.save_seconds,
+            "finishing": self.end_seconds,
+        }
+
+    @property
+    def memory_bytes(self) -> int:
+        """The peak of the run."""
+        return round(CREEP * max(self.peak_bytes, self.probe.steps.largest_bytes))
+
+    def _shapes(self, count: int) -> list[Shape]:
+        """The shapes of the first `count` batches, as far as they are counted."""
+        lengths_N = self.job.train.lengths_N
+        shapes: list[Shape] = []
+        for epoch in range(COUNTED_EPOCHS):
+            if len(shapes) < count:
+                shapes += shapes_of(self.job.order(epoch), lengths_N)
+        return shapes[:count]
+
+    def _training(self, count: int) -> float:
+        shapes = self._shapes(count)
+        steady = self.probe.steps.line.seconds(shapes) * count / len(shapes)
+        return steady + self.probe.steps.new_shape_seconds * len(set(shapes))
 
 
-def _steps(job: Job, recipe: Recipe, batches: list[np.ndarray]) -> Iterator[Step]:
-    """The loop on just these batches, at a learning rate of nought, so that no weight moves."""
-    optimizer = adamw(job.network, learning_rate=0.0)
-    return steps(job.network, job.objective, optimizer, recipe, order=lambda epoch: batches, fetch=job.fetch)
+def estimated(forecast: Forecast, *, steps: int, validate_every: int) -> Estimate:
+    """Seconds and peak memory of the run, with ranges as wide as such forecasts were off when tried."""
+    parts = forecast.parts(steps=steps, validate_every=validate_every)
+    seconds, memory = sum(parts.values()), float(forecast.memory_bytes)
+    return Estimate(
+        seconds=Interval(seconds, 0.88 * seconds, 1.12 * seconds),
+        peak_memory_bytes=Interval(memory, 0.92 * memory, 1.1 * memory),
+        cost=Interval(0.0, 0.0, 0.0),
+        parts=parts,
+    )
 
 
-def _line(measured: list[tuple[int, float]]) -> tuple[float, float]:
-    """Intercept and slope, neither negative, of seconds over padded tokens, by least squares of relative error."""
-    tokens, seconds = np.array(measured, dtype=float).T
-    if tokens.max() < 1.2 * tokens.min():
-        return float(np.median(seconds)), 0.0
-    from scipy.optimize import nnls
-
-    design = np.column_stack((np.ones_like(tokens), tokens)) / seconds[:, None]
-    (fixed, per_token), _ = nnls(design, np.ones_like(seconds))
-    return float(fixed), float(per_token)
+def off_by(expected: Estimate, *, share: float, seconds: float, peak_memory_bytes: int) -> dict[str, float]:
+    """How far the forecast was off, as shares of it; of a run that stopped early, for the share of steps it took."""
+    whole = expected.seconds.value
+    varying = sum(expected.parts.get(name, 0.0) for name in PER_STEP) if expected.parts else whole
+    return {
+        "seconds": seconds / (whole - (1 - share) * varying) - 1,
+        "peak_memory_bytes": peak_memory_bytes / expected.peak_memory_bytes.value - 1,
+    }
 
 
-def _forward_seconds(job: Job) -> float:
-    """Seconds per example of answering, on up to 64 validation examples spread over their lengths."""
-    features = job.validation.features
-    chosen = np.linspace(0, len(features) - 1, min(64, len(features))).astype(int)
-    began = time.perf_counter()
-    job.predictor.outputs(features.take(chosen))
-    return (time.perf_counter() - began) / len(chosen)
-
-
-def memory_bytes() -> int:
-    """Resident memory of this process now, or what the GPU has held at most where there is one."""
-    import psutil
-    import torch
-
-    if torch.cuda.is_available():
-        return int(torch.cuda.max_memory_allocated())
-    return int(psutil.Process().memory_info().rss)
+def _portions(lengths_W: np.ndarray) -> list[Shape]:
+    return shapes_of(list(by_length(lengths_W)), lengths_W)

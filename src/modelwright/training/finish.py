@@ -20,14 +20,26 @@ from modelwright.records import POSITION, Dataset, Plan, Run, digest, identify
 from modelwright.training import checkpoint as checkpoints
 from modelwright.training.basis import Basis, not_exact
 from modelwright.training.calibrate import best_temperature
-from modelwright.training.course import Course, Status
+from modelwright.training.course import Clock, Course, Status
+from modelwright.training.estimate import off_by
 from modelwright.training.job import Job
+from modelwright.training.memory import Watch
 
 RECORD = "run.json"
 """The record and what it rests on: a call that was killed after training, before its record was stored, finds it."""
 
 
-def finish(job: Job, dataset: Dataset, plan: Plan, course: Course, status: Status, *, folder: Path) -> Run:
+def finish(
+    job: Job,
+    dataset: Dataset,
+    plan: Plan,
+    course: Course,
+    status: Status,
+    *,
+    clock: Clock,
+    watch: Watch,
+    folder: Path,
+) -> Run:
     """The record of a run whose network holds the best weights in the shape that is saved; they are saved here."""
     schema = dataset.schema
     validation = read_part(dataset, "validation")
@@ -44,7 +56,9 @@ def finish(job: Job, dataset: Dataset, plan: Plan, course: Course, status: Statu
     save_predictor(saved, folder / "predictor")
     save_out_of_sample(folder / "predictor", validation[POSITION].to_numpy(), answers)
     weights = {p.name: checkpoints.file_sha256(p) for p in sorted((folder / "predictor").rglob("*.safetensors"))}
-    expected, share = plan.estimate, course.step / job.settings["steps"]  # a run may stop early
+    figures = all_intervals(schema, truth_N, answers)
+    seconds, peak = clock.seconds, max(course.peak_memory_bytes, watch.peak_bytes)
+    share = course.step / job.settings["steps"]  # a run may stop early
     record = Run(
         id="",
         plan_id=plan.id,
@@ -54,13 +68,10 @@ def finish(job: Job, dataset: Dataset, plan: Plan, course: Course, status: Statu
         steps=course.step,
         best_step=course.best_step,
         train_loss=course.train_loss,
-        validation=all_intervals(schema, truth_N, answers),
-        seconds=course.seconds,
-        peak_memory_bytes=course.peak_memory_bytes,
-        forecast_error={
-            "seconds": course.seconds / (expected.seconds.value * share) - 1,
-            "peak_memory_bytes": course.peak_memory_bytes / expected.peak_memory_bytes.value - 1,
-        },
+        validation=figures,
+        seconds=seconds,
+        peak_memory_bytes=peak,
+        forecast_error=off_by(plan.estimate, share=share, seconds=seconds, peak_memory_bytes=peak),
         not_exact=tuple(course.not_exact),
     )
     identified: Run = identify(record)

@@ -38,6 +38,12 @@ class Learner(Predictor, Protocol):
     def outputs(self, features: Any) -> Any:
         """What the network says of N examples; leaves it in evaluation mode."""
 
+    def portion(self, features: Any, chosen: np.ndarray) -> Any:
+        """What it says of the pieces at `chosen`, which are read at once; portions are taken `by_length`."""
+
+    def drawn(self, count: int, seed: int = 0) -> Any:
+        """Outputs for so many examples, drawn at random: to see how long what follows takes."""
+
     def answers(self, outputs: Any) -> Predictions:
         """What these outputs mean."""
 
@@ -176,6 +182,15 @@ class Job:
             micro_batches=chosen["micro_batches"],
             seed=chosen["seed"],
         )
+
+
+def load_libraries(settings: dict[str, Any]) -> None:
+    """Import what the job needs, so that no clock counts it: it takes seconds, and only in a new process."""
+    import torch  # noqa: F401  # imported for what it does
+    from transformers import AutoModel, AutoTokenizer  # noqa: F401  # as above
+
+    if settings["rank"]:
+        import peft  # noqa: F401  # as above
 
 
 def build(

@@ -19,17 +19,15 @@ from modelwright.models.fitting.head import set_head
 from modelwright.records import Dataset, Plan, Progress, Run
 from modelwright.training import checkpoint as checkpoints
 from modelwright.training.basis import Basis, basis_of, not_exact
-from modelwright.training.course import Course, Status, best_or_next, put_back, save, validated
-from modelwright.training.estimate import memory_bytes
+from modelwright.training.course import Clock, Course, Status, best_or_next, put_back, save, validated
 from modelwright.training.finish import finish, finished, keep
-from modelwright.training.job import Job, build
+from modelwright.training.job import Job, build, load_libraries
 from modelwright.training.logs import Logs
 from modelwright.training.loop import Step, steps
+from modelwright.training.memory import Watch, memory_bytes
 from modelwright.training.optim import Optimizer
+from modelwright.training.past import kind_of_job, remember
 from modelwright.training.trained import Trained, begin
-
-CHECKPOINT_SECONDS = 60.0
-"""Between two checkpoints at least: what a kill may cost. Chosen; writing one takes about a second."""
 
 Tell = Callable[[Progress], None]
 
@@ -70,18 +68,28 @@ def train(
     basis = basis_of(dataset, plan, base)
     if (run := finished(basis, folder)) is not None:
         return run
-    job = build(
-        dataset.schema,
-        read_part(dataset, "train"),
-        read_part(dataset, "validation"),
-        base=base,
-        settings={name: each.value for name, each in plan.settings.items()},
-        note=lambda what: progress(Progress("train", what, 0)),
-    )
-    course, status = _follow(job, basis, metric=metric, folder=folder, budget_seconds=budget_seconds, progress=progress)
-    with checkpoints.writing(folder, "the predictor", "the checkpoints are intact"):
-        run = finish(job, dataset, plan, course, status, folder=folder)
-        keep(run, basis, folder)
+    settings = {name: each.value for name, each in plan.settings.items()}
+    load_libraries(settings)
+    resumed = (folder / "checkpoints").exists()
+    clock = Clock()
+    with Watch() as watch:
+        job = build(
+            dataset.schema,
+            read_part(dataset, "train"),
+            read_part(dataset, "validation"),
+            base=base,
+            settings=settings,
+            note=lambda what: progress(Progress("train", what, 0)),
+        )
+        course, status = _follow(
+            job, basis, metric=metric, folder=folder, budget_seconds=budget_seconds, clock=clock, progress=progress
+        )
+        with checkpoints.writing(folder, "the predictor", "the checkpoints are intact"):
+            run = finish(job, dataset, plan, course, status, clock=clock, watch=watch, folder=folder)
+            keep(run, basis, folder)
+    if not resumed:  # one that was killed has started twice
+        actual = {"seconds": run.seconds, "peak_memory_bytes": float(run.peak_memory_bytes)}
+        remember(kind_of_job(dataset.schema, plan.method), plan.estimate, actual, off=run.forecast_error)
     return run
 
 
@@ -113,7 +121,7 @@ class _Under:
 
 
 def _follow(
-    job: Job, basis: Basis, *, metric: str, folder: Path, budget_seconds: float, progress: Tell
+    job: Job, basis: Basis, *, metric: str, folder: Path, budget_seconds: float, clock: Clock, progress: Tell
 ) -> tuple[Course, Status]:
     """Train to the end, a standstill or the budget; the network then holds the best checkpoint's weights."""
     place, settings = folder / "checkpoints", job.settings
@@ -128,10 +136,11 @@ def _follow(
     job = held.job
     optimizer = held.optimizer(learning_rate=settings["learning_rate"], scaled=settings["precision"] == "fp16")
     course = Course() if found is None else put_back(held, optimizer, found)
+    clock.began -= course.seconds
     with Logs(folder, step=None if found is None else found.step) as logs:
         course.not_exact += [*changed, *_lost(logs, course, place, metric)]
         under = _Under(held, optimizer, course, basis, logs, place, metric, time.perf_counter())
-        status = _steps(under, budget_seconds=budget_seconds, progress=progress)
+        status = _steps(under, budget_seconds=budget_seconds, clock=clock, progress=progress)
         course.not_exact += filter(None, [best_or_next(place, course, logs.history, metric)])
     best = checkpoints.load(checkpoints.place(place, course.best_step))
     if best is None:
@@ -141,28 +150,28 @@ def _follow(
     return course, status
 
 
-def _steps(under: _Under, *, budget_seconds: float, progress: Tell) -> Status:
+def _steps(under: _Under, *, budget_seconds: float, clock: Clock, progress: Tell) -> Status:
     """Take the steps that are left; why they ended."""
     job, course, logs, settings = under.held.job, under.course, under.logs, under.held.job.settings
-    began = time.perf_counter() - course.seconds
     if course.best is None:
         under.validate()
     status = _ended(course, settings, budget_seconds)
+    looped, start = time.perf_counter(), course.step
     loop = steps(
         job.network, job.objective, under.optimizer, job.recipe(), order=job.order, fetch=job.fetch, start=course.step
     )
     while status is None:
         step = next(loop)
-        course.step, course.seconds = step.number, time.perf_counter() - began
+        course.step, course.seconds = step.number, clock.seconds
         course.peak_memory_bytes = max(course.peak_memory_bytes, memory_bytes())
         logs.step(step)
         if step.number % settings["validate_every"] == 0 or _ended(course, settings, budget_seconds):
             under.validate()
             status = _ended(course, settings, budget_seconds)
-        elif time.perf_counter() - under.saved > CHECKPOINT_SECONDS:
+        elif time.perf_counter() - under.saved > checkpoints.EVERY_SECONDS:
             under.save()
-        progress(_told(course, step, settings["steps"], time.perf_counter() - began))
-    course.seconds = time.perf_counter() - began
+        rate = (time.perf_counter() - looped) / (step.number - start)
+        progress(_told(course, step, settings["steps"], rate))
     return status
 
 
@@ -191,8 +200,7 @@ def _start_head(job: Job, progress: Tell) -> None:
     set_head(job.network, features_ND, job.examples.targets, regression=regression, seed=job.settings["seed"])
 
 
-def _told(course: Course, step: Step, total: int, elapsed: float) -> Progress:
-    rate = elapsed / max(1, step.number)
+def _told(course: Course, step: Step, total: int, rate: float) -> Progress:
     best = f"best {course.best['validation_score'] or course.best['validation_loss']:.3f}" if course.best else ""
     note = f"loss {step.loss:.3f} · {step.units / max(step.seconds, 1e-9):.0f} units/s · {best}"
     return Progress("train", "training", step.number, total, "steps", (total - step.number) * rate, note)

@@ -13,6 +13,7 @@ import numpy as np
 import polars as pl
 
 from modelwright.errors import IntegrityError
+from modelwright.models.portions import by_length
 from modelwright.models.predictors import Predictions
 from modelwright.records import Schema
 
@@ -20,8 +21,6 @@ if TYPE_CHECKING:
     from modelwright.models.language import Language
     from modelwright.models.windows import Windows
 
-BATCH_TOKENS = 8192
-"""Padded tokens that are read at once when texts are judged. Chosen."""
 TOGETHER = 16
 """Prompts that are gone on with at once. Chosen."""
 
@@ -76,7 +75,32 @@ class LanguageModel:
 
     def outputs(self, features: Windows) -> np.ndarray:
         """Nats that the targets of each example take, and how many there are: float64 (N, 2)."""
-        return nats_N2(self.network, features)
+        found_N2 = np.zeros((len(features), 2))
+        for chosen in by_length(features.lengths_W):
+            np.add.at(found_N2, features.owner_W[chosen], self.portion(features, chosen))
+        return found_N2
+
+    def portion(self, features: Windows, chosen: np.ndarray) -> np.ndarray:
+        """The same of the windows at `chosen`, which are read at once, in float32 arithmetic: (w, 2).
+
+        Leaves the network in evaluation mode.
+        """
+        import torch
+
+        from modelwright.models.language import surprise
+
+        self.network.eval()
+        device = next(self.network.parameters()).device
+        with torch.inference_mode():
+            inputs = {name: each.to(device) for name, each in features.batch(chosen).items()}
+            targets_wT = torch.from_numpy(features.asked(chosen)).to(device)
+            nats_w = surprise(self.network, inputs, targets_wT).double().sum(1)
+            found_w2 = torch.stack((nats_w, (targets_wT >= 0).sum(1).double()), dim=1)
+        return np.asarray(found_w2.cpu())
+
+    def drawn(self, count: int, seed: int = 0) -> np.ndarray:
+        """Outputs for so many examples, drawn at random: to see how long what follows takes."""
+        return np.random.default_rng(seed).uniform(1, 10, size=(count, 2))
 
     def answers(self, outputs: np.ndarray) -> Predictions:
         """Bits instead of nats."""
@@ -129,34 +153,6 @@ class LanguageModel:
         except (OSError, ValueError, TypeError) as error:
             raise IntegrityError(f"{folder / 'preparation.json'}: {error}") from error
         return cls(schema, language_in(folder, "causal").eval(), preparation, tokenizer_from(folder))
-
-
-def nats_N2(network: Language, features: Windows) -> np.ndarray:
-    """Nats that the targets of each text take, and how many there are: float64 (N, 2), in float32 arithmetic.
-
-    Leaves the network in evaluation mode.
-    """
-    import torch
-
-    from modelwright.models.language import surprise
-
-    network.eval()
-    device = next(network.parameters()).device
-    lengths_W = features.tokens.lengths_N
-    order = np.argsort(lengths_W, kind="stable")
-    found_N2 = np.zeros((len(features), 2))
-    start = 0
-    with torch.inference_mode():
-        while start < len(order):
-            longest = int(lengths_W[order[min(start + 128, len(order)) - 1]])
-            chosen = order[start : start + max(1, min(128, BATCH_TOKENS // max(1, longest)))]
-            inputs = {name: each.to(device) for name, each in features.batch(chosen).items()}
-            targets_nT = torch.from_numpy(features.asked(chosen)).to(device)
-            nats_n = surprise(network, inputs, targets_nT).double().sum(1).cpu().numpy()
-            asked_n = (targets_nT >= 0).sum(1).cpu().numpy()
-            np.add.at(found_N2, features.owner_W[chosen], np.stack([nats_n, asked_n], axis=1))
-            start += len(chosen)
-    return found_N2
 
 
 def continued(

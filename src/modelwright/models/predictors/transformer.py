@@ -11,13 +11,13 @@ import numpy as np
 import polars as pl
 
 from modelwright.errors import IntegrityError
+from modelwright.models.inputs import Features
+from modelwright.models.portions import by_length
 from modelwright.models.predictors import Predictions, log_loss, softmax
 from modelwright.records import Schema
 
 if TYPE_CHECKING:
-    from modelwright.models.image import Pixels
     from modelwright.models.networks import Network
-    from modelwright.models.text import Tokens
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +61,7 @@ class Transformer:
         """How it answers, in a line."""
         return self.preparation.describes
 
-    def prepare(self, examples: pl.DataFrame) -> Tokens | Pixels:
+    def prepare(self, examples: pl.DataFrame) -> Features:
         """The examples as the network takes them."""
         from modelwright.models.image import pixels_of
         from modelwright.models.text import texts_of, tokenize
@@ -76,7 +76,7 @@ class Transformer:
         """The answers to `examples`, in their order."""
         return self.answers(self.outputs(self.prepare(examples)))
 
-    def outputs(self, features: Tokens | Pixels) -> np.ndarray:
+    def outputs(self, features: Features) -> np.ndarray:
         """The network's outputs (N, K)."""
         return outputs_NK(self.network, features)
 
@@ -86,6 +86,14 @@ class Transformer:
         if self.schema.task == "regression":
             return Predictions(values_N=logits_NK[:, 0] * how.target_deviation + how.target_mean)
         return Predictions(probabilities_NC=softmax(logits_NK / how.temperature))
+
+    def portion(self, features: Features, chosen: np.ndarray) -> np.ndarray:
+        """The network's outputs (n, K) for the examples at `chosen`, which are read at once."""
+        return answer_portion(self.network, features, chosen)
+
+    def drawn(self, count: int, seed: int = 0) -> np.ndarray:
+        """Outputs for so many examples, drawn at random: to see how long what follows takes."""
+        return np.random.default_rng(seed).normal(size=(count, self.network.head.out_features))
 
     def loss(self, outputs_NK: np.ndarray, truth_N: np.ndarray) -> float:
         """Mean cross-entropy, or half the mean squared error of the standardised value."""
@@ -125,25 +133,25 @@ class Transformer:
         return cls(schema, network, preparation, tokenizer_from(folder) if schema.kind == "text" else None)
 
 
-def outputs_NK(network: Network, features: Tokens | Pixels, *, batch_tokens: int = 8192) -> np.ndarray:
+def outputs_NK(network: Network, features: Features) -> np.ndarray:
     """The network's outputs (N, K), float64, in float32 arithmetic; batches are taken by length.
 
     One precision and no dropout, so that the answer to an example is the same alone and in a crowd, to
     rounding. Leaves the network in evaluation mode.
     """
+    found_NK = np.zeros((len(features), network.head.out_features))
+    for chosen in by_length(features.lengths_W):
+        found_NK[chosen] = answer_portion(network, features, chosen)
+    return found_NK
+
+
+def answer_portion(network: Network, features: Features, chosen: np.ndarray) -> np.ndarray:
+    """The network's outputs (n, K), float64, for the examples at `chosen`; see `outputs_NK`."""
     import torch
 
     network.eval()
     device = network.head.weight.device
-    lengths_N = features.lengths_N
-    order = np.argsort(lengths_N, kind="stable")
-    found_NK = np.zeros((len(order), network.head.out_features))
-    start = 0
     with torch.inference_mode():
-        while start < len(order):
-            longest = int(lengths_N[order[min(start + 128, len(order)) - 1]])
-            chosen = order[start : start + max(1, min(128, batch_tokens // max(1, longest)))]
-            inputs = {name: each.to(device) for name, each in features.batch(chosen).items()}
-            found_NK[chosen] = network(inputs).double().cpu().numpy()
-            start += len(chosen)
-    return found_NK
+        inputs = {name: each.to(device) for name, each in features.batch(chosen).items()}
+        found_nK: np.ndarray = network(inputs).double().cpu().numpy()
+    return found_nK

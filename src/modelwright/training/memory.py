@@ -1,0 +1,126 @@
+"""How much memory this process takes, at its peak, and how much there is."""
+
+from __future__ import annotations
+
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+EVERY_SECONDS = 0.02
+"""Between two looks at the resident memory: a look takes 30 µs, and what lasts shorter hardly counts. Chosen."""
+LIMITS = (Path("/sys/fs/cgroup/memory.max"), Path("/sys/fs/cgroup/memory/memory.limit_in_bytes"))
+"""Where a container's limit stands: of control groups version 2, and of version 1."""
+USED = (Path("/sys/fs/cgroup/memory.current"), Path("/sys/fs/cgroup/memory/memory.usage_in_bytes"))
+
+
+def memory_bytes() -> int:
+    """Resident memory of this process now, or what the GPU has held at most where there is one."""
+    import psutil
+    import torch
+
+    if torch.cuda.is_available():
+        return int(torch.cuda.max_memory_allocated())
+    return int(psutil.Process().memory_info().rss)
+
+
+class Watch:
+    """Watches the peak of memory while it is entered: the resident memory, or the GPU's where there is one.
+
+    The system keeps the highest figure of a process's whole life. Where that has risen since, it is the answer,
+    exact; where the process held more before, the highest of many looks is.
+    """
+
+    def __init__(self) -> None:
+        self._seen = 0
+        self._before = 0
+        self._end = threading.Event()
+        self._thread = threading.Thread(target=self._look, daemon=True)
+
+    def __enter__(self) -> Watch:
+        import torch
+
+        if torch.cuda.is_available():
+            torch.cuda.reset_peak_memory_stats()
+        else:
+            self._before = _highest_bytes()
+            self._thread.start()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self._end.set()
+        if self._thread.is_alive():
+            self._thread.join()
+
+    @property
+    def peak_bytes(self) -> int:
+        """The peak so far."""
+        now = memory_bytes()
+        highest = _highest_bytes()
+        return max(self._seen, now, highest if 0 < self._before < highest else 0)
+
+    def _look(self) -> None:
+        import psutil
+
+        process = psutil.Process()
+        while not self._end.wait(EVERY_SECONDS):
+            self._seen = max(self._seen, int(process.memory_info().rss))
+
+
+def _highest_bytes() -> int:
+    """The highest resident memory of this process's life, or 0 where the system does not tell."""
+    if sys.platform == "win32":
+        return 0
+    import resource
+
+    found = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return int(found) if sys.platform == "darwin" else int(found) * 1024
+
+
+@contextmanager
+def saved_bytes(network: nn.Module) -> Iterator[dict[int, int]]:
+    """What autograd keeps for the way back while this is entered: place in memory -> bytes, weights left out."""
+    import torch
+
+    weights = {each.untyped_storage().data_ptr() for each in network.parameters()}
+    found: dict[int, int] = {}
+
+    def keep(tensor: Tensor) -> Tensor:
+        storage = tensor.untyped_storage()
+        if storage.data_ptr() not in weights:
+            found[storage.data_ptr()] = storage.nbytes()
+        return tensor
+
+    with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
+        yield found
+
+
+def available_bytes() -> int:
+    """What this process may still take: free memory of the GPU, or of the machine or container, its own included."""
+    import psutil
+    import torch
+
+    if torch.cuda.is_available():
+        free, _ = torch.cuda.mem_get_info()
+        return int(free) + int(torch.cuda.memory_reserved())
+    own = int(psutil.Process().memory_info().rss)
+    free = int(psutil.virtual_memory().available)
+    for limit, used in zip(LIMITS, USED, strict=True):
+        allowed, taken = _number(limit), _number(used)
+        if allowed is not None and taken is not None:
+            free = min(free, max(0, allowed - taken))
+    return free + own
+
+
+def _number(path: Path) -> int | None:
+    """The number in a file of the system; None where there is none, or it says `max`."""
+    try:
+        return int(path.read_text(encoding="ascii"))
+    except (OSError, ValueError):
+        return None

@@ -1,0 +1,275 @@
+"""What the parts of a run take here, from doing a little of each for real: reading, steps, answering, saving.
+
+The weights do not move: the learning rate is nought, and the job is thrown away afterwards.
+"""
+
+from __future__ import annotations
+
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from modelwright.evaluation.decision import decided
+from modelwright.evaluation.intervals import all_intervals
+from modelwright.evaluation.metrics import score
+from modelwright.models import encode
+from modelwright.models.inputs import Features
+from modelwright.models.portions import by_length
+from modelwright.training import checkpoint as checkpoints
+from modelwright.training.job import Job
+from modelwright.training.loop import Recipe, Step, steps
+from modelwright.training.memory import memory_bytes, saved_bytes
+from modelwright.training.optim import Optimizer
+from modelwright.training.trained import Trained, begin
+
+PLACES = 9
+"""Batches that are timed, evenly spread over their sizes. Chosen."""
+ROUNDS = 3
+"""How often each is: the first time a shape comes, kernels are chosen for it, and that is told apart."""
+STEPS_SECONDS, PORTIONS_SECONDS = 11.0, 3.5
+"""No further step or portion is begun after so long; with saving and reading the whole stays under 30 s. Chosen."""
+LONGEST_SECONDS = 6.0
+"""The largest batch is tried only where it should take no longer than this; else memory is extrapolated. Chosen."""
+LEAST_PLACES = 2
+"""Batches that are timed however long they take: a line goes through two points."""
+HEAD_EVALUATIONS = 330
+"""Of the loss, that fitting a head takes: measured on banking77, 334."""
+
+Shape = tuple[int, int]
+"""Examples of a batch, and the length that they are padded to."""
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """Seconds of n examples padded to T: `fixed` + `per_token` n T + `per_square` n T², which is attention's share."""
+
+    fixed: float
+    per_token: float
+    per_square: float = 0.0
+
+    def seconds(self, shapes: list[Shape]) -> float:
+        """The seconds that these batches take together."""
+        counts, lengths = np.array(shapes, dtype=float).reshape(-1, 2).T
+        tokens = counts * lengths
+        return float(len(counts) * self.fixed + (self.per_token * tokens + self.per_square * tokens * lengths).sum())
+
+
+@dataclass(frozen=True, slots=True)
+class Stepped:
+    """What steps take: seconds, and memory."""
+
+    line: Line
+    new_shape_seconds: float  # more than others, the first time that a shape comes: kernels are made for it
+    activation_bytes: int  # what the largest batch keeps for the way back
+    largest_bytes: int  # what it will need in all, where it was not tried
+
+
+@dataclass(frozen=True, slots=True)
+class Probe:
+    """What was measured, in seconds: of steps, of a portion that is answered or read, and of the rest."""
+
+    steps: Stepped
+    answer: Line
+    read: Line
+    head_seconds: float
+    begin_seconds: float
+    judge_seconds: float  # scoring one answered part
+    save_seconds: float
+    restore_seconds: float
+    finish_seconds: float
+    trained_count: int  # weights that move
+    weights_count: int  # all of them
+
+
+def probe(job: Job, truth_N: np.ndarray, *, metric: str, precision: str, reads: bool, place: Path) -> Probe:
+    """Do a little of everything that the run will do, in its order, and time it.
+
+    Args:
+        job: Not used for anything afterwards.
+        truth_N: The targets of the validation part, as in the data.
+        metric: That of the run.
+        precision: That of the run.
+        reads: The run starts with the frozen encoder's features.
+        place: A folder on the disk that checkpoints will be written to.
+    """
+    read, head_seconds = Line(0.0, 0.0), 0.0
+    if reads:
+        read, head_seconds = _read(job, precision), _head_seconds(job)
+    began = time.perf_counter()
+    held = begin(job)
+    begin_seconds = time.perf_counter() - began
+    job = held.job
+    answer = _portions(
+        job.validation.features,
+        lambda chosen: job.predictor.portion(job.validation.features, chosen),
+    )
+    optimizer = held.optimizer(learning_rate=0.0)
+    stepped = _steps(job, optimizer, precision)
+    trained_count = sum(each.numel() for each in job.network.parameters() if each.requires_grad)
+    weights_count = sum(each.numel() for each in job.network.parameters())
+    save_seconds, restore_seconds = _saving(held, optimizer, place)
+    judge_seconds, finish_seconds = _judging(job, truth_N, metric)
+    return Probe(
+        steps=stepped,
+        answer=answer,
+        read=read,
+        head_seconds=head_seconds,
+        begin_seconds=begin_seconds,
+        judge_seconds=judge_seconds,
+        save_seconds=save_seconds,
+        restore_seconds=restore_seconds,
+        finish_seconds=finish_seconds,
+        trained_count=trained_count,
+        weights_count=weights_count,
+    )
+
+
+def shapes_of(batches: list[np.ndarray], lengths_N: np.ndarray) -> list[Shape]:
+    """The shape of each batch."""
+    return [(len(batch), max(1, int(lengths_N[batch].max()))) for batch in batches]
+
+
+def fitted(shapes: list[Shape], seconds: list[float]) -> Line:
+    """The line through measured batches, nothing in it negative, by least squares of the relative error."""
+    counts, lengths = np.array(shapes, dtype=float).T
+    tokens, took = counts * lengths, np.array(seconds)
+    if tokens.max() < 1.2 * tokens.min():  # too alike to tell a slope: all of it goes with the tokens
+        return Line(0.0, float(np.mean(took / tokens)))
+    from scipy.optimize import nnls
+
+    scale = np.array([1.0, tokens.mean(), (tokens * lengths).mean()])
+    design = np.column_stack((np.ones_like(tokens), tokens, tokens * lengths)) / scale / took[:, None]
+    found, _ = nnls(design, np.ones_like(took))
+    return Line(*(float(each) for each in found / scale))
+
+
+def _steps(job: Job, optimizer: Optimizer, precision: str) -> Stepped:
+    """What steps take, on batches spread over all sizes."""
+    lengths_N = job.train.lengths_N
+    batches = sorted(job.order(0), key=lambda batch: len(batch) * int(lengths_N[batch].max()))
+    shapes = shapes_of(batches, lengths_N)
+    spread = sorted({int((place + 0.5) / PLACES * len(batches)) for place in range(PLACES)})
+    timed: dict[int, list[float]] = {place: [] for place in spread}
+    began = time.perf_counter()
+
+    def run(batch: np.ndarray) -> float:
+        return sum(step.seconds for step in _loop(job, optimizer, precision, batch))
+
+    activation_bytes, largest_bytes = _largest(job, batches[-1], run)
+    for _ in range(ROUNDS):
+        for place in spread[::2] + spread[1::2]:
+            if time.perf_counter() - began < STEPS_SECONDS or sum(map(bool, timed.values())) < LEAST_PLACES:
+                timed[place].append(run(batches[place]))
+    again = {place: each[1:] for place, each in timed.items() if len(each) > 1}
+    pairs = [(shapes[place], seconds) for place, each in (again or timed).items() for seconds in each]
+    firsts = [timed[place][0] - float(np.mean(each)) for place, each in again.items()]
+    return Stepped(
+        line=fitted([shape for shape, _ in pairs], [seconds for _, seconds in pairs]),
+        new_shape_seconds=max(0.0, float(np.median(firsts))) if firsts else 0.0,
+        activation_bytes=activation_bytes,
+        largest_bytes=largest_bytes,
+    )
+
+
+def _loop(job: Job, optimizer: Optimizer, precision: str, batch: np.ndarray) -> Iterator[Step]:
+    """The loop, for one step on this batch; no weight moves."""
+    recipe = Recipe(steps=1, precision=precision, micro_batches=job.settings["micro_batches"])
+    return steps(job.network, job.objective, optimizer, recipe, order=lambda epoch: [batch], fetch=job.fetch)
+
+
+def _largest(job: Job, batch: np.ndarray, run: Callable[[np.ndarray], float]) -> tuple[int, int]:
+    """The activations of the largest batch, and what it needs where trying it would take too long, else 0.
+
+    Activations grow with the number of examples of one length, so an eighth of the batch tells them.
+    """
+    piece = batch[: max(1, len(batch) // 8)]
+    run(piece)  # the first step of all makes the optimizer's state
+    before = memory_bytes()
+    with saved_bytes(job.network) as saved:
+        seconds = run(piece)
+    activations = round(sum(saved.values()) * len(batch) / len(piece))
+    if seconds * len(batch) / len(piece) <= LONGEST_SECONDS or len(piece) == len(batch):
+        run(batch)
+        return activations, 0
+    return activations, before + activations
+
+
+def _portions(inputs: Features, work: Callable[[np.ndarray], object], **limits: int) -> Line:
+    """The line of a portion: the middle one, to warm up, then the largest and some between."""
+    lengths_W = inputs.lengths_W
+    portions = list(by_length(lengths_W, **limits))
+    shapes = shapes_of(portions, lengths_W)
+    places = [round(share * (len(portions) - 1)) for share in (0.5, 1.0, 0.0, 0.75, 0.25, 0.5, 1.0, 0.0)]
+    began, taken, seconds = time.perf_counter(), [], []
+    for number, place in enumerate(places):
+        started = time.perf_counter()
+        work(portions[place])
+        if number or started - began > PORTIONS_SECONDS:
+            taken.append(place)
+            seconds.append(time.perf_counter() - started)
+        if len(taken) >= 2 and time.perf_counter() - began > PORTIONS_SECONDS:
+            break
+    return fitted([shapes[place] for place in taken], seconds)
+
+
+def _read(job: Job, precision: str) -> Line:
+    """The line of a portion that the frozen encoder reads."""
+    features = job.examples.features
+    return _portions(
+        features,
+        lambda chosen: encode.read_portion(job.network, features, chosen, precision=precision),
+        most=encode.BATCH,
+        tokens=encode.BATCH_TOKENS[job.device.type],
+    )
+
+
+def _head_seconds(job: Job) -> float:
+    """What fitting the head will take, from a few evaluations of a loss of its size."""
+    import torch
+
+    head = job.network.head
+    x_ND = torch.rand(len(job.train), head.in_features)
+    weight = torch.zeros(head.out_features, head.in_features, requires_grad=True)
+    took = []
+    for _ in range(4):
+        began = time.perf_counter()
+        (x_ND @ weight.T).logsumexp(1).mean().backward()
+        took.append(time.perf_counter() - began)
+    return HEAD_EVALUATIONS * float(np.median(took[1:]))
+
+
+def _saving(held: Trained, optimizer: Optimizer, place: Path) -> tuple[float, float]:
+    """Seconds to write a checkpoint, and to read the best one back and give the network its saved shape."""
+    place.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=place, prefix=".probe-") as folder:
+        tensors = {"network": held.tensors(), "optimizer": optimizer.tensors()}
+        began = time.perf_counter()
+        written = checkpoints.save(Path(folder), checkpoints.Checkpoint(0, tensors, {"step": 0}))
+        saved = time.perf_counter()
+        found = checkpoints.load(written)
+        assert found is not None, "it was written a moment ago"
+        held.load(found.tensors["network"])
+        held.end(Path(folder) / "adapters")
+        return saved - began, time.perf_counter() - saved
+
+
+def _judging(job: Job, truth_N: np.ndarray, metric: str) -> tuple[float, float]:
+    """Seconds to score one part at a validation, and to make the figures of the record at the end.
+
+    What is scored is drawn at random: the figures cost the same.
+    """
+    predictor = job.predictor
+    schema = predictor.schema
+    outputs = predictor.drawn(len(job.validation))
+    answers = predictor.answers(outputs)
+    began = time.perf_counter()
+    predictor.loss(outputs, truth_N)
+    score(metric, schema, truth_N, answers)
+    judged = time.perf_counter()
+    _, answers = decided(predictor, answers, metric, truth_N, seed=0)
+    all_intervals(schema, truth_N, answers)
+    return judged - began, time.perf_counter() - judged

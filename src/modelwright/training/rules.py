@@ -1,0 +1,124 @@
+"""The rules that resolve what the user left to us; every value says which rule, or who, it comes from."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import Any
+
+from modelwright.errors import RefusedError
+from modelwright.models.precision import device
+from modelwright.problem import Problem
+from modelwright.records import Schema, Setting
+from modelwright.training.consider import ADAPTED
+from modelwright.training.estimate import Forecast
+
+MAX_TOKENS = 256
+"""Longer texts are cut: on news and reviews the first 256 tokens hold nearly all that a classifier uses, and time
+grows faster than length. Chosen, not measured."""
+LEAST_EPOCHS = 0.2
+"""Training on less than this share of the examples is not worth its name. Chosen."""
+OFTEN_BELOW = 2
+"""With fewer epochs than that, validation comes twice an epoch. Chosen."""
+RANK = 16
+"""Of adapters: on small data a classifier gains nothing from more (Hu et al. 2021, table 6, find 8 enough)."""
+BUDGET_SHARE = 0.8
+"""Of the budget, what the epochs may be planned to fill: forecasts are off by up to a tenth, and saving costs."""
+
+
+def sizes(schema: Schema, train: Any, problem: Problem, base: Path | str, method: str) -> dict[str, Setting]:
+    """The settings that must be known before the network is built."""
+    asked = problem.training
+    image = schema.kind == "image"
+    batch_size = Setting(64 if image else 32, "rule: 64 images, 32 texts")
+    if asked.batch_size != "auto":
+        batch_size = Setting(asked.batch_size, "problem.yaml")
+    return {
+        "batch_size": batch_size,
+        "max_length": Setting(0, "not a text") if image else _max_length(base),
+        "image_size": _image_size(schema, train, base) if image else Setting(0, "not an image"),
+        "smoothing": Setting(0.1 if image and schema.task == "classification" else 0.0, "rule: 0.1 for images"),
+        "vary": Setting(image, "rule: images are varied, texts are not"),
+        "seed": Setting(problem.seed, "problem.yaml"),
+        "max_grad_norm": Setting(asked.max_grad_norm, "problem.yaml"),
+        "rank": Setting(RANK if method in ADAPTED else 0, f"rule: {RANK} for adapters, none otherwise"),
+        "alpha": Setting(2 * RANK if method in ADAPTED else 0, "rule: twice the rank"),
+        "quantised": Setting(method == "qlora", "the method"),
+    }
+
+
+def _max_length(base: Path | str) -> Setting:
+    from modelwright.models.text import longest_tokens
+
+    limit = longest_tokens(Path(base))
+    return Setting(min(limit, MAX_TOKENS), f"rule: {MAX_TOKENS} tokens, and the model reads {limit} at most")
+
+
+def _image_size(schema: Schema, train: Any, base: Path | str) -> Setting:
+    from modelwright.models.image import side_for
+
+    if isinstance(base, Path):
+        return Setting(224, "rule: what image models are pre-trained on")
+    most = 64 if device() == "cpu" else 128
+    return Setting(side_for(schema, train, most=most), f"the images' own size, at most {most}")
+
+
+def schedule(forecast: Forecast, problem: Problem, *, scratch: bool, budget_seconds: float) -> dict[str, Setting]:
+    """Learning rates, epochs and steps; the epochs fit the budget unless the user named them.
+
+    Raises:
+        RefusedError: not even a part of an epoch fits the budget.
+    """
+    asked, job = problem.training, forecast.job
+    count, per_epoch = len(job.train), len(job.order(0))
+    if scratch:
+        epochs, rule = min(60.0, max(10.0, 60_000 / count)), "rule: 60,000 images seen, 10 to 60 epochs"
+    else:
+        epochs, rule = min(10.0, max(3.0, 12_000 / count)), "rule: 12,000 texts seen, 3 to 10 epochs"
+    if asked.epochs != "auto":
+        epochs, rule = float(asked.epochs), "problem.yaml"
+    else:
+        affordable = _affordable(forecast, budget_seconds)
+        if affordable < epochs:
+            epochs, rule = affordable, "what the budget allows"
+    rate = 2e-3 if scratch else 5e-4 if job.settings["rank"] else 5e-5
+    rate_origin = "rule: 2e-3 from scratch, 5e-4 for adapters, 5e-5 for a pre-trained encoder"
+    if asked.learning_rate != "auto":
+        rate, rate_origin = float(asked.learning_rate), "problem.yaml"
+    steps = max(1, math.ceil(epochs * per_epoch))
+    every = per_epoch if epochs >= OFTEN_BELOW else max(1, per_epoch // 2)
+    return {
+        "epochs": Setting(round(epochs, 3), rule),
+        "steps": Setting(steps, "epochs x batches"),
+        "validate_every": Setting(min(every, steps), "rule: each epoch, or half of one where there are under two"),
+        "patience": Setting(12 if scratch else 3, "rule: validations without a better one before stopping"),
+        "learning_rate": Setting(rate, rate_origin),
+        "warmup": Setting(0.06, "rule"),
+        "head": Setting("random" if scratch else "linear fit on frozen features", "rule"),
+        "micro_batches": Setting(1, "a batch fits in memory"),
+        "budget_seconds": Setting(
+            round(budget_seconds), "problem.yaml" if asked.budget_minutes else "default for this machine"
+        ),
+    }
+
+
+def _affordable(forecast: Forecast, budget_seconds: float) -> float:
+    """How many epochs the budget pays for.
+
+    Raises:
+        RefusedError: too few to be worth it.
+    """
+    once = forecast.start_seconds + forecast.validation_seconds + forecast.end_seconds
+    left = BUDGET_SHARE * budget_seconds - once
+    affordable = left / (forecast.epoch_seconds + forecast.validation_seconds)
+    if affordable < OFTEN_BELOW:
+        affordable = left / (forecast.epoch_seconds + 2 * forecast.validation_seconds)
+    if affordable >= LEAST_EPOCHS:
+        return affordable
+    least = LEAST_EPOCHS * (forecast.epoch_seconds + 2 * forecast.validation_seconds) + once
+    needed = math.ceil((least / BUDGET_SHARE - budget_seconds) / 60) + 1
+    raise RefusedError(
+        f"an epoch takes about {forecast.epoch_seconds / 60:.1f} min here, and the budget leaves"
+        f" {budget_seconds / 60:.1f} min for training; set training.budget_minutes about {needed} min higher, or"
+        " training.epochs"
+    )
