@@ -172,10 +172,24 @@ class Past:
 
 
 @dataclass(frozen=True, slots=True)
+class Rented:
+    """A run on a machine that can be rented, at the price of a day."""
+
+    name: str
+    provider: str
+    hours: Interval
+    cost: Interval
+    dollars_per_hour: float
+    as_of: str
+    source: str
+
+
+@dataclass(frozen=True, slots=True)
 class Estimate:
     """What a run is expected to take, each with its interval.
 
-    `parts` are the seconds of each part of it; `past` says, by figure, how forecasts of such runs did on this machine.
+    `cost` is that of this machine's hours where a price is stated. `parts` are the seconds of each part of it; `past`
+    says, by figure, how forecasts of such runs did on this machine; `rented` is the run elsewhere, the cheapest first.
     """
 
     seconds: Interval
@@ -183,6 +197,10 @@ class Estimate:
     cost: Interval
     parts: dict[str, float] = field(default_factory=dict)
     past: dict[str, Past] = field(default_factory=dict)
+    disk_bytes: float = 0.0
+    tier: str = ""
+    tier_reason: str = ""
+    rented: tuple[Rented, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -170,6 +170,11 @@ def test_what_cannot_be_learned_from_is_left_out_with_a_reason() -> None:
     assert "turn 2 has the role 'pirate'" in found.dropped[8].where
 
 
+def test_half_a_surrogate_pair_in_a_nested_list_stops_nothing(tmp_path: Path) -> None:
+    row = {"messages": [said("user", "a \ud800 b"), said("assistant", "c")]}
+    assert json.loads(converted([row], tmp_path).frame["messages"][0]) == [said("user", "a ? b")]
+
+
 def test_other_tables_are_left_alone() -> None:
     texts = [f"say {n} in {n % 7} other words" for n in range(COUNT)]
     turns = [json.dumps([said("user", text), said("assistant", text)]) for text in texts]

@@ -58,6 +58,21 @@ def test_states_and_gradients_are_those_of_transformers(family: str, config: dic
     assert model.config._attn_implementation == "sdpa"
 
 
+@pytest.mark.parametrize(("family", "config"), FAMILIES, ids=[family for family, _ in FAMILIES])
+def test_half_precision_is_near(family: str, config: dict[str, Any]) -> None:
+    from transformers import AutoConfig, AutoModel
+
+    torch.manual_seed(0)
+    model = AutoModel.from_config(AutoConfig.for_model(family, **config)).eval()
+    use_products(model)
+    ids = torch.randint(3, 97, (3, 12))
+    with torch.inference_mode():
+        exact = model(input_ids=ids).last_hidden_state
+        with torch.autocast("cpu", torch.bfloat16):
+            near = model(input_ids=ids).last_hidden_state
+    torch.testing.assert_close(near.float(), exact, rtol=0.05, atol=0.05)
+
+
 def test_a_family_that_is_not_known_keeps_its_own_attention() -> None:
     from transformers import AutoConfig, AutoModel
 

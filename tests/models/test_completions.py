@@ -5,13 +5,15 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+import polars as pl
 import pytest
 
 from modelwright.errors import InputError
-from modelwright.models.chat import ChatTemplate, chat_template
+from modelwright.models.chat import ChatTemplate, chat_template, questions_of, roles_of, talks_of
 from modelwright.models.completions import IGNORED, Completions, chats, completions
 from modelwright.models.endings import check_stop, settle_ends, stop_ids
 from modelwright.models.vocabulary import learn_tokenizer
+from modelwright.records import Column, Schema
 
 CHATML = (
     "{% for message in messages %}{{ '<|im_start|>' + message['role'] + '\n' + message['content'] + '<|im_end|>\n' }}"
@@ -303,3 +305,19 @@ def test_end_and_padding_are_chosen_by_rule() -> None:
     assert (alone.eos_token, alone.pad_token) == ("</s>", "</s>")
     with pytest.raises(InputError, match="its embedding has no row to spare"):
         settle_ends(bare(), ["<|end|> stands here"], model="m", rows=1)
+
+
+def test_a_part_of_a_dataset_becomes_conversations() -> None:
+    part = pl.DataFrame(
+        {
+            "messages": ['[{"content":"Be brief.","role":"system"},{"content":"Hi","role":"user"}]'],
+            "question": ["What is a kite?"],
+            "answer": ["Ho"],
+        }
+    )
+    chat = Schema("generation", "text", (Column("messages", "messages"),), "answer")
+    assert talks_of(chat, part) == [talk("Hi", "Ho", system="Be brief.")]
+    assert roles_of(talks_of(chat, part)) == {"system", "user", "assistant"}
+    assert questions_of(chat, part) == [talk("Hi", system="Be brief.")]
+    plain = Schema("generation", "text", (Column("question", "text"),), "answer")
+    assert talks_of(plain, part) == [talk("What is a kite?", "Ho")]

@@ -7,11 +7,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from modelwright.cli.words import duration, milliseconds, percent, place, size
+from modelwright.records import Interval
 
 if TYPE_CHECKING:
     from modelwright.deployment.server.serve import Serving
     from modelwright.problem import Problem
-    from modelwright.records import Dataset, Interval, Package, Plan, Report, Run, RungScore, Verdict
+    from modelwright.records import Dataset, Estimate, Package, Plan, Report, Run, RungScore, Verdict
     from modelwright.workflow import Check, Started, Status
 
 Line = tuple[str, str]
@@ -119,6 +120,7 @@ def about_plan(plan: Plan, *, every: bool = False) -> Iterator[Line]:
     if past is not None:
         runs = "1 run" if past.runs == 1 else f"median of {past.runs} runs"
         yield "", f"forecasts of time here were off by {percent(past.error)} ({runs}), and this one is corrected for it"
+    yield from _elsewhere(estimate)
     shown = plan.settings if every else {name: plan.settings[name] for name in _TOLD if name in plan.settings}
     settings = [f"{name} {_value(each.value)}, from: {each.origin}" for name, each in shown.items()]
     if every:
@@ -128,6 +130,21 @@ def about_plan(plan: Plan, *, every: bool = False) -> Iterator[Line]:
             yield "", f"{candidate.model}, {candidate.method}: {fits}, {candidate.reason}"
     elif settings:
         yield "", " · ".join(settings)
+
+
+def _elsewhere(estimate: Estimate) -> Iterator[Line]:
+    """What the job calls for, and what it would take on the cheapest and the fastest rented machine."""
+    if estimate.tier:
+        yield "", f"calls for: {estimate.tier} ({estimate.tier_reason}) · {size(estimate.disk_bytes)} of disk"
+    if not estimate.rented:
+        return
+    cheapest, fastest = estimate.rented[0], min(estimate.rented, key=lambda each: each.hours.value)
+    chosen = {"cheapest": cheapest, "fastest": fastest} if fastest != cheapest else {"cheapest and fastest": cheapest}
+    for word, each in chosen.items():
+        cost = f"${each.cost.value:.2f} [{each.cost.low:.2f}, {each.cost.high:.2f}]"
+        seconds = Interval(*(3600 * (hours or 0.0) for hours in (each.hours.value, each.hours.low, each.hours.high)))
+        rate = f"${each.dollars_per_hour:g} an hour on {each.as_of}"
+        yield "", f"rented, {word}: {each.name}, {_range(seconds)}, {cost} ({each.provider}, {rate})"
 
 
 def _value(value: Any) -> str:

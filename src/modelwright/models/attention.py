@@ -60,8 +60,8 @@ def attend(
     Returns:
         (n, T, H, E), and no probabilities.
     """
-    # Rotated by angles in float32, queries and keys come back wider than the values.
-    queries_nHTE, keys_nHSE = queries_nHTE.to(values_nHSE.dtype), keys_nHSE.to(values_nHSE.dtype)
+    # Turning by position leaves these in float32 under autocast, while values come as the layer made them.
+    queries_nHTE, keys_nHSE = (each.to(values_nHSE.dtype) for each in (queries_nHTE, keys_nHSE))
     groups = queries_nHTE.shape[1] // keys_nHSE.shape[1]
     if groups > 1:
         keys_nHSE, values_nHSE = (each.repeat_interleave(groups, dim=1) for each in (keys_nHSE, values_nHSE))

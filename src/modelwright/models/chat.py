@@ -7,15 +7,19 @@ template may take, and it gives no place for what went wrong.
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import polars as pl
 from jinja2 import TemplateError
 
 from modelwright.errors import Fault, InputError
 from modelwright.models.sandbox import SPAN, compiled
+from modelwright.models.text import texts_of
+from modelwright.records import Schema
 
 Turn = dict[str, str]
 
@@ -103,6 +107,25 @@ def chat_template(tokenizer: Any, *, model: str, roles: Iterable[str] = ()) -> C
     _check_turns(source, names, model, set(roles))
     stop = _stop(source, names, model, control_tokens(tokenizer))
     return ChatTemplate(model, source, names, stop, ours=not given)
+
+
+def questions_of(schema: Schema, examples: pl.DataFrame) -> list[list[Turn]]:
+    """The turns that each example asks to be answered: those of its column of messages, or its text as the user's."""
+    if [column.kind for column in schema.inputs] == ["messages"]:
+        return [json.loads(text) for text in examples[schema.names[0]]]
+    return [[{"role": "user", "content": text}] for text in texts_of(schema, examples)]
+
+
+def talks_of(schema: Schema, examples: pl.DataFrame) -> list[list[Turn]]:
+    """The turns of each example with its answer as the last one: what `completions.chats` takes."""
+    answers = examples[schema.output].to_list()
+    asked = questions_of(schema, examples)
+    return [[*turns, {"role": "assistant", "content": each}] for turns, each in zip(asked, answers, strict=True)]
+
+
+def roles_of(talks: Iterable[Sequence[Turn]]) -> set[str]:
+    """Who speaks in any of them."""
+    return {turn["role"] for turns in talks for turn in turns}
 
 
 def control_tokens(tokenizer: Any) -> list[str]:

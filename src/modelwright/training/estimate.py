@@ -10,12 +10,16 @@ import numpy as np
 from modelwright.models import encode
 from modelwright.models.portions import by_length
 from modelwright.records import Estimate, Interval
-from modelwright.training.checkpoint import EVERY_SECONDS
+from modelwright.training.checkpoint import EVERY_SECONDS, KEPT
 from modelwright.training.job import Job
 from modelwright.training.probe import Probe, Shape, shapes_of
+from modelwright.training.rented import rented, tier
+from modelwright.training.work import FOUR_BITS, Footprint
 
 COUNTED_EPOCHS = 3
 """So many epochs are counted batch by batch; further ones are like them on average."""
+CHECKPOINTS_KEPT = KEPT + 2
+"""The newest, the best, and the one that is being written."""
 CREEP = 1.03
 """A run's peak over the probe's: freed memory is not reused whole where batches differ in shape."""
 PER_STEP = ("training", "validating", "saving")
@@ -93,6 +97,23 @@ class Forecast:
         """The peak of the run."""
         return round(CREEP * max(self.peak_bytes, self.probe.steps.largest_bytes))
 
+    @property
+    def footprint(self) -> Footprint:
+        """What the run holds wherever it runs."""
+        probe, settings = self.probe, self.job.settings
+        frozen = probe.weights_count - probe.trained_count
+        held = 4.0 * probe.trained_count + (FOUR_BITS if settings["quantised"] else 4.0) * frozen
+        return Footprint(held, probe.trained_count, probe.steps.activation_bytes, settings["batch_size"])
+
+    def operations(self, *, steps: int, validate_every: int) -> float:
+        """What the whole run calculates: steps, validations, and reading by the frozen encoder."""
+        shapes, lengths_N = self._shapes(steps), self.job.train.features.lengths_N
+        validations = 2 + math.ceil(steps / validate_every)
+        answered = _portions(self.job.validation.features.lengths_N) + _portions(self.job.watched.features.lengths_N)
+        cost = self.probe.cost
+        reading = cost.answering(_portions(lengths_N)) if self.reads else 0.0
+        return cost.training(shapes) * steps / len(shapes) + validations * cost.answering(answered) + reading
+
     def _shapes(self, count: int) -> list[Shape]:
         """The shapes of the first `count` batches, as far as they are counted."""
         lengths_N = self.job.train.lengths_N
@@ -109,14 +130,21 @@ class Forecast:
 
 
 def estimated(forecast: Forecast, *, steps: int, validate_every: int) -> Estimate:
-    """Seconds and peak memory of the run, with ranges as wide as such forecasts were off when tried."""
+    """What the run takes here, with ranges as wide as such forecasts were off when tried, and elsewhere."""
     parts = forecast.parts(steps=steps, validate_every=validate_every)
     seconds, memory = sum(parts.values()), float(forecast.memory_bytes)
+    footprint = forecast.footprint
+    offers = rented(forecast.operations(steps=steps, validate_every=validate_every), steps, footprint)
+    needed, why = tier(seconds / 3600, offers)
     return Estimate(
         seconds=Interval(seconds, 0.88 * seconds, 1.12 * seconds),
-        peak_memory_bytes=Interval(memory, 0.92 * memory, 1.1 * memory),
+        peak_memory_bytes=Interval(memory, 0.95 * memory, 1.1 * memory),
         cost=Interval(0.0, 0.0, 0.0),
         parts=parts,
+        disk_bytes=CHECKPOINTS_KEPT * footprint.checkpoint_bytes + 4.0 * forecast.probe.weights_count,
+        tier=needed,
+        tier_reason=why,
+        rented=offers,
     )
 
 

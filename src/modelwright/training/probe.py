@@ -25,6 +25,7 @@ from modelwright.training.loop import Recipe, Step, steps
 from modelwright.training.memory import memory_bytes, saved_bytes
 from modelwright.training.optim import Optimizer
 from modelwright.training.trained import Trained, begin
+from modelwright.training.work import Cost, cost_of
 
 PLACES = 9
 """Batches that are timed, evenly spread over their sizes. Chosen."""
@@ -83,6 +84,7 @@ class Probe:
     finish_seconds: float
     trained_count: int  # weights that move
     weights_count: int  # all of them
+    cost: Cost
 
 
 def probe(job: Job, truth_N: np.ndarray, *, metric: str, precision: str, reads: bool, place: Path) -> Probe:
@@ -96,6 +98,11 @@ def probe(job: Job, truth_N: np.ndarray, *, metric: str, precision: str, reads: 
         reads: The run starts with the frozen encoder's features.
         place: A folder on the disk that checkpoints will be written to.
     """
+    first = np.zeros(1, dtype=int)
+    example = {name: each.to(job.device) for name, each in job.train.features.batch(first).items()}
+    length = int(job.train.features.lengths_N[0])
+    cost = cost_of(job.network, example, length=length, rank=job.settings["rank"])
+    weights_count = sum(each.numel() for each in job.network.parameters())
     read, head_seconds = Line(0.0, 0.0), 0.0
     if reads:
         read, head_seconds = _read(job, precision), _head_seconds(job)
@@ -110,7 +117,6 @@ def probe(job: Job, truth_N: np.ndarray, *, metric: str, precision: str, reads: 
     optimizer = held.optimizer(learning_rate=0.0)
     stepped = _steps(job, optimizer, precision)
     trained_count = sum(each.numel() for each in job.network.parameters() if each.requires_grad)
-    weights_count = sum(each.numel() for each in job.network.parameters())
     save_seconds, restore_seconds = _saving(held, optimizer, place)
     judge_seconds, finish_seconds = _judging(job, truth_N, metric)
     return Probe(
@@ -125,6 +131,7 @@ def probe(job: Job, truth_N: np.ndarray, *, metric: str, precision: str, reads: 
         finish_seconds=finish_seconds,
         trained_count=trained_count,
         weights_count=weights_count,
+        cost=cost,
     )
 
 

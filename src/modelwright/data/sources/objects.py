@@ -182,11 +182,11 @@ def _flat(found: _Object) -> dict[str, str | None]:
 def _text(value: Any) -> str | None:
     if value is None or value == "":
         return None
+    if isinstance(value, dict | list):
+        value = json.dumps(value, ensure_ascii=False)
     if isinstance(value, str):
         # A lone surrogate (\ud800 without its half) is no text; polars would refuse the whole chunk.
         return value if value.isascii() else value.encode("utf-8", "replace").decode("utf-8")
     if isinstance(value, bool):
         return "true" if value else "false"
-    if isinstance(value, dict | list):
-        return json.dumps(value, ensure_ascii=False)
     return str(value)

@@ -1,0 +1,163 @@
+"""What a training asks of any machine: operations, and memory. Counted, not measured."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from modelwright.models.networks import Network
+    from modelwright.training.probe import Shape
+
+ACTIVATION_FACTOR = 1.4
+"""What our encoders keep for the way back over Korthikanti et al.'s formula: 1.38 and 1.33, measured on MiniLM in bf16
+at 32 x 80 and 8 x 256 tokens."""
+SPARE = 1.1
+"""Allocators do not reuse all that is freed. Chosen."""
+FOUR_BITS = 0.56
+"""Bytes of a weight in NF4, with its doubly quantised scale: 4 bits and .127 (Dettmers et al. 2023, section 3), and
+padding."""
+
+
+@dataclass(frozen=True, slots=True)
+class Footprint:
+    """Bytes that a training holds, besides what the process and its libraries take.
+
+    Args:
+        weights: Of the network, in the precision that they are held in.
+        trained: How many weights move.
+        activations: What the largest batch keeps for the way back.
+        examples: Of that batch.
+    """
+
+    weights: float
+    trained: int
+    activations: float
+    examples: int
+
+    def total(self, *, micro_batches: int = 1) -> float:
+        """Weights, gradients (4 bytes), AdamW's two moments (8) and activations, with what allocators waste."""
+        pieces = min(micro_batches, self.examples)
+        largest = -(-self.examples // pieces)
+        return SPARE * (self.weights + 12.0 * self.trained + self.activations * largest / self.examples)
+
+    @property
+    def checkpoint_bytes(self) -> float:
+        """The weights that move, and their two moments."""
+        return 12.0 * self.trained
+
+
+@dataclass(frozen=True, slots=True)
+class Cost:
+    """Operations (a multiply-add is two) of one training step's tokens and of one answered.
+
+    For a transformer of N weights in products, L layers of width h and texts of T tokens, a token's forward pass takes
+    2 N + 4 L h T, the second term being attention. The way back takes twice that where all weights move, in all
+    6 N + 12 L h T (Kaplan et al. 2020, section 2.1, with attention as in Chowdhery et al. 2022, appendix B). With
+    adapters of A weights the frozen ones need no gradient of their own: 4 N + 6 A + 12 L h T.
+
+    Args:
+        products: N, or for a network of another kind half the operations of an example's forward pass per token.
+        adapters: A; 0 where all weights move.
+        attention: L h.
+    """
+
+    products: float
+    adapters: float
+    attention: float
+
+    def training(self, shapes: list[Shape]) -> float:
+        """Of steps on batches of these shapes."""
+        own = 4 * self.products + 6 * self.adapters if self.adapters else 6 * self.products
+        return sum(count * length * (own + 12 * self.attention * length) for count, length in shapes)
+
+    def answering(self, shapes: list[Shape]) -> float:
+        """Of forward passes on batches of these shapes."""
+        own = 2 * (self.products + self.adapters)
+        return sum(count * length * (own + 4 * self.attention * length) for count, length in shapes)
+
+
+def cost_of(network: Network, inputs: dict[str, Any], *, length: int, rank: int) -> Cost:
+    """The cost of a network.
+
+    Args:
+        network: As built, before adapters are added.
+        inputs: One example's; for networks that are no transformer, whose operations are counted on it.
+        length: The length that a batch of such examples counts as.
+        rank: Of adapters, 0 without.
+    """
+    from torch import nn
+
+    linear = [each for each in network.encoder.modules() if isinstance(each, nn.Linear)]
+    config = network.encoder.config.to_dict()
+    if "num_hidden_layers" in config and linear:
+        adapters = sum(rank * (each.in_features + each.out_features) for each in linear)
+        products = sum(each.weight.numel() for each in linear)
+        return Cost(products, adapters, config["num_hidden_layers"] * config["hidden_size"])
+    return Cost(counted(network, inputs) / 2 / length, 0.0, 0.0)
+
+
+def counted(network: nn.Module, inputs: dict[str, Any]) -> float:
+    """Operations of a forward pass, counted by torch while it is taken."""
+    import torch
+    from torch.utils.flop_counter import FlopCounterMode
+
+    network.eval()
+    counter = FlopCounterMode(display=False)
+    with torch.no_grad(), counter:
+        network(inputs)
+    return float(counter.get_total_flops())
+
+
+def footprint_of_files(folder: Path, *, rank: int, quantised: bool, examples: int, length: int) -> Footprint:
+    """The footprint of training the encoder in `folder`, from its files alone.
+
+    Activations: s b h L (34 + 5 a s / h) bytes in 16 bits (Korthikanti et al. 2022, equation 2), times what ours take.
+
+    Args:
+        folder: In transformers' layout.
+        rank: Of adapters, 0 without.
+        quantised: The frozen weights are held in four bits.
+        examples: b, of a batch.
+        length: s, the longest text's tokens.
+    """
+    config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    width = int(config.get("hidden_size") or config.get("dim") or 0)
+    layers = int(config.get("num_hidden_layers") or config.get("n_layers") or 0)
+    heads = int(config.get("num_attention_heads") or config.get("n_heads") or 1)
+    sizes = weight_shapes(folder)
+    count = sum(_product(shape) for shape in sizes.values())
+    products = {name: shape for name, shape in sizes.items() if len(shape) == 2 and "embed" not in name}
+    in_products = sum(_product(shape) for shape in products.values())
+    trained = sum(rank * sum(shape) for shape in products.values()) if rank else count
+    held = 4.0 * (count - in_products) + FOUR_BITS * in_products if quantised else 4.0 * count
+    each = 34 + 5 * heads * length / max(1, width)
+    activations = ACTIVATION_FACTOR * length * examples * width * layers * each
+    return Footprint(held + 4.0 * (trained if rank else 0), trained, activations, examples)
+
+
+def weight_shapes(folder: Path) -> dict[str, tuple[int, ...]]:
+    """Name -> shape of every weight in the safetensors files of `folder`; only their headers are read."""
+    found: dict[str, tuple[int, ...]] = {}
+    for path in sorted(folder.glob("*.safetensors")):
+        with path.open("rb") as opened:
+            header = json.loads(opened.read(int.from_bytes(opened.read(8), "little")))
+        found |= {name: tuple(each["shape"]) for name, each in header.items() if name != "__metadata__"}
+    return found
+
+
+def scaled(footprint: Footprint, *, examples: int) -> Footprint:
+    """The footprint with batches of another size."""
+    activations = footprint.activations * examples / footprint.examples
+    return replace(footprint, activations=activations, examples=examples)
+
+
+def _product(shape: tuple[int, ...]) -> int:
+    count = 1
+    for each in shape:
+        count *= each
+    return count
