@@ -24,9 +24,13 @@ def as_outputs(values: pl.Series, task: Task, given: pl.Series | None = None) ->
     Args:
         values: The typed column.
         task: Decides between strings and numbers.
-        given: The column as it was read: booleans keep its spelling, so that True is answered with True.
+        given: The column as it was read: booleans keep its spelling, so that True is answered with True; and so
+            do texts.
     """
-    if task == "regression":
+    if task == "generation":
+        texts = (values if given is None else given).cast(pl.String).str.strip_chars()
+        return texts.set((texts == "").fill_null(value=False), None)
+    if task in ("regression", "language-modeling"):
         if values.dtype == pl.String:
             values = values.str.strip_chars()
         numbers = values.cast(pl.Float64, strict=False)
