@@ -1,7 +1,8 @@
 """The table of metrics, and the score of an answer sheet by any of them.
 
-To add a metric, write a pure function in counts.py (where counts of classes are enough) or figures.py and
-give it a line in `METRICS`; for written answers, in texts.py: its interval, its paired comparison, the report and the contract suite follow.
+To add a metric, write a pure function in counts.py (where counts of classes are enough) or figures.py,
+for written answers in texts.py, and give it a line in `METRICS`: its interval, its paired comparison, the report and
+the contract suite follow.
 """
 
 from __future__ import annotations

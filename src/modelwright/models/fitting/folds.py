@@ -76,7 +76,7 @@ def out_of_fold(fit: Fit, schema: Schema, train: pl.DataFrame, fold_N: np.ndarra
             continue
         part = fit(schema, train.filter(~held), seed=seed).predict(train.filter(held)).array
         if answers is None:
-            answers = np.empty((len(train), *part.shape[1:]))
+            answers = np.empty((len(train), *part.shape[1:]), part.dtype)
         answers[held] = part
     assert answers is not None
     return as_predictions(schema, answers)
