@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import math
+from pathlib import Path
 
 import numpy as np
+import polars as pl
 import pytest
 
 from modelwright.data.parts import objects
 from modelwright.evaluation import texts
 from modelwright.evaluation.compare import compare
 from modelwright.evaluation.intervals import interval, wilson
+from modelwright.evaluation.judged import judge, judged_from
 from modelwright.evaluation.metrics import METRICS, metrics_for, score, weigh
+from modelwright.evaluation.report.render import render
+from modelwright.evaluation.report.worst import worst_errors
 from modelwright.models.predictors import Predictions
-from modelwright.records import Column, Schema
+from modelwright.records import Column, Dataset, Report, Schema, Seal, plain
 
 WRITTEN = Schema("generation", "text", (Column("q", "text"),), "a")
 WORDS = ["the", "cat", "sat", "on", "a", "mat", "18", "dogs"]
@@ -123,3 +128,46 @@ def test_a_gain_in_words_is_told_from_luck() -> None:
         score("rouge_l", WRITTEN, truth_N, Predictions(texts_N=better))
         - score("rouge_l", WRITTEN, truth_N, Predictions(texts_N=given_N)),
     )
+
+
+MODELLED = Schema("language-modeling", "text", (Column("text", "text"),), "bytes")
+
+
+def modelled() -> tuple[pl.DataFrame, Predictions]:
+    """Forty texts of 10 to 49 bytes; each takes 2 bits a byte, but for one of 30 bytes that takes 6."""
+    sizes_N = np.arange(10, 50)
+    bits_N = np.where(sizes_N == 30, 6.0, 2.0) * sizes_N
+    bits_N[0] = 100.0  # ten bytes at 10 bits each: too short to be shown
+    frame = pl.DataFrame({"text": ["x" * size for size in sizes_N], "bytes": sizes_N.astype(float)})
+    return frame.with_row_index("__position__"), Predictions(values_N=bits_N)
+
+
+def test_a_language_model_is_judged_over_all_bytes_and_shown_text_by_text() -> None:
+    """All bits over all bytes: (2 * 1180 + 4 * 30 + 8 * 10) / 1180, where 1180 = 10 + ... + 49."""
+    examples, answers = modelled()
+    found = judge("bits_per_byte", MODELLED, examples, answers)
+    assert found.metrics["bits_per_byte"].value == pytest.approx((2 * 1180 + 4 * 30 + 8 * 10) / 1180)
+    assert sum(size for _, size in found.picture.spread) == 40
+    assert judged_from(plain(found)) == found
+    first = worst_errors(MODELLED, examples, answers, "bits_per_byte")[0]
+    assert (first.position, first.how) == (20, "6.00 bits per byte: 180 bits for 30 bytes")
+
+
+def test_written_answers_are_shown_with_what_was_right(tmp_path: Path) -> None:
+    truth_N = sample(40, 1)
+    given_N = truth_N.copy()
+    given_N[7] = "something <b>else</b>"
+    examples = pl.DataFrame({"q": [f"ask {n}" for n in range(40)], "a": truth_N.tolist()})
+    answers = Predictions(texts_N=given_N)
+    errors = worst_errors(WRITTEN, examples, answers, "token_f1")
+    assert [(each.cells, each.truth, each.answer) for each in errors] == [
+        ((("q", "ask 7"),), truth_N[7], "something <b>else</b>")
+    ]
+    judged = judge("token_f1", WRITTEN, examples, answers, baseline=("constant", Predictions(texts_N=sample(40, 2))))
+    assert judged.compared is not None and judged.compared.real
+    report = Report("r", "neighbours", "validation", 40, "token_f1", judged.metrics, (), None, {}, judged.compared)
+    data = Dataset("d", "", WRITTEN, {"train": 1}, (), {}, (), Seal(1, 0, 20), "a.csv", "0", "80/10/10", 1.0)
+    page = render(report, dataset=data, goal=None, picture=judged.picture, errors=errors, to=tmp_path).read_text()
+    assert "least in common" in page
+    assert "something &lt;b&gt;else&lt;/b&gt;" in page
+    assert "From text to text" in page

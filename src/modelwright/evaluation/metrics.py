@@ -157,10 +157,17 @@ def weigher(
         of_each = tally(schema, truth_N, predictions)
         return lambda weights_RN: metric.function(of_each.weighed(weights_RN))
     if metric.reads == "texts":
-        pairs = zip(truth_N, predictions.array, strict=True)
-        worth_N = np.array([metric.function(*pair) for pair in pairs], dtype=np.float64)
+        worth_N = each_N(metric, truth_N, predictions)
         return lambda weights_RN: counts.share(weights_RN @ worth_N, weights_RN.sum(axis=1))
     return lambda weights_RN: metric.function(figures.Answers(truth_N, predictions.array, weights_RN, positive))
+
+
+def each_N(metric: Metric, truth_N: np.ndarray, predictions: Predictions) -> np.ndarray:
+    """The figure of each example by itself, float64 (N,): of written answers, or of what texts take."""
+    if metric.reads == "texts":
+        pairs = zip(truth_N, predictions.array, strict=True)
+        return np.array([metric.function(*pair) for pair in pairs], dtype=np.float64)
+    return counts.share(predictions.array, truth_N)
 
 
 def positive_index(schema: Schema) -> int | None:

@@ -109,6 +109,8 @@ def plan(
 def consider(schema: Schema, dataset: Dataset, problem: Problem, *, folder: Path) -> list[Candidate]:
     """The models that come into question, the preferred first; the first that fits is taken."""
     method, base = problem.model.method, problem.model.base
+    if schema.task in ("generation", "language-modeling"):
+        return [Candidate("a language model", method, False, "this version does not train one yet")]
     if schema.kind == "table" or method == "classical":
         if schema.kind != "table":
             return [Candidate(CLASSICAL, "classical", False, f"the ladder already has it for {schema.kind}")]
