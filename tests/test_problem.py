@@ -69,8 +69,16 @@ def test_every_fault_is_said_at_once() -> None:
     assert "did you mean metric?" in found["metrc"]
     assert "did you mean latency_ms?" in found["constraints.latency"]
     assert "add up to 1.2" in found["data.split"]
-    assert "auto, classification or regression" in found["task"]
+    assert "auto, classification, multilabel, regression" in found["task"]
     assert "is missing" in found["output"]
+
+
+def test_a_language_model_has_no_output_and_every_other_task_has_one() -> None:
+    unset = {name: value for name, value in LEAST.items() if name != "output"}
+    problem, _ = parse({**unset, "task": "language-modeling"})
+    assert problem.output is None
+    assert "only task: language-modeling has none" in faults({**unset, "task": "generation"})["output"]
+    assert "learns its input" in faults({**LEAST, "task": "language-modeling"})["output"]
 
 
 def test_a_section_that_is_no_section_says_how_to_write_it() -> None:

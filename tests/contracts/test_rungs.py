@@ -10,6 +10,7 @@ import polars as pl
 import pytest
 
 from modelwright.data.parts import targets_N
+from modelwright.evaluation.metrics import find, score
 from modelwright.ladder.rungs import RUNGS
 from modelwright.models.predictors import Predictions, load_predictor, save_predictor
 from modelwright.records import POSITION, Column, Schema
@@ -71,6 +72,8 @@ def case(request: pytest.FixtureRequest):
     schema, frame = TOYS[toy]()
     frame = frame.with_columns(pl.Series(POSITION, range(COUNT), dtype=pl.Int64))
     train, rest = frame[:120], frame[120:]
+    if schema.task not in RUNGS[name].tasks:
+        pytest.skip(f"not made for {schema.task}")
     skipped = RUNGS[name].applies(schema, len(train))
     if skipped:
         pytest.skip(skipped)
@@ -136,3 +139,53 @@ def test_answers_to_train_come_from_other_folds(case) -> None:
     predictor = rung.fit(schema, flipped, seed=0)
     found = rung.answers_to_train(predictor, schema, flipped, np.arange(len(train)) % 5, seed=0)
     assert (found.indices_N == coins).sum() <= 84
+
+
+def prompts() -> tuple[Schema, pl.DataFrame]:
+    """Twenty names are asked for, eight times each in other words."""
+    names = [WORDS[n % 10] + WORDS[n // 10] for n in range(20)]
+    asked = [f"{WORDS[n % 7]} what of {names[n % 20]} {n}" for n in range(COUNT)]
+    frame = pl.DataFrame({"ask": asked, "say": [f"It is {names[n % 20]}." for n in range(COUNT)]})
+    return Schema("generation", "text", (Column("ask", "text"),), "say"), frame
+
+
+def running() -> tuple[Schema, pl.DataFrame]:
+    generator = np.random.default_rng(3)
+    texts = [" ".join(generator.choice(WORDS, 8)) for _ in range(COUNT)]
+    frame = pl.DataFrame({"text": texts, "bytes": [float(len(text)) for text in texts]})
+    return Schema("language-modeling", "text", (Column("text", "text"),), "bytes"), frame
+
+
+TEXTS = {"prompts": (prompts, "token_f1"), "running": (running, "bits_per_byte")}
+
+
+@pytest.mark.parametrize(("name", "toy"), [(name, toy) for name in RUNGS for toy in TEXTS])
+def test_the_contract_of_a_rung_whose_answers_or_questions_are_texts(name: str, toy: str, tmp_path: Path) -> None:
+    make, metric = TEXTS[toy]
+    schema, frame = make()
+    if schema.task not in RUNGS[name].tasks:
+        pytest.skip(f"not made for {schema.task}")
+    train, rest = frame[:120], frame[120:]
+    fit = RUNGS[name].fit
+    predictor = fit(schema, train, seed=0)
+    found = predictor.predict(rest)
+    assert len(found) == len(rest)
+    assert predictor.describes, "it says in words how it answers"
+    assert fit(schema, train, seed=0).predict(rest).array.tolist() == found.array.tolist(), "the same train, the same"
+
+    truth_N, sign = targets_N(schema, rest), 1 if find(metric).higher_is_better else -1
+    constant = RUNGS["constant"].fit(schema, train, seed=0).predict(rest)
+    assert sign * (score(metric, schema, truth_N, found) - score(metric, schema, truth_N, constant)) >= 0
+    fold_N = np.arange(len(train)) % 5
+    folded = RUNGS[name].answers_to_train(predictor, schema, train, fold_N, seed=0)
+    assert len(folded) == len(train)
+
+    save_predictor(predictor, tmp_path / "saved")
+    loaded = load_predictor(tmp_path / "saved")
+    assert loaded.predict(rest).array.tolist() == found.array.tolist(), "loading changes nothing"
+    alone = loaded.predict(rest[7:8]).array
+    assert alone[0] == (found.array[7] if schema.task == "generation" else pytest.approx(found.array[7])), "alone"
+    allowed = {".json", ".safetensors", ".parquet", ".onnx", ".txt", ".model"}
+    assert {path.suffix for path in (tmp_path / "saved").rglob("*") if path.is_file()} <= allowed
+    empty = pl.DataFrame({column: [None, None] for column in schema.names})
+    assert len(predictor.predict(empty)) == 2

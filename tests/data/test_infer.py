@@ -163,4 +163,4 @@ def test_nothing_left_to_predict_from_says_why() -> None:
     with pytest.raises(SourceError, match="id counts the examples"):
         infer(table(id=range(COUNT), label=LABELS), output="label")
     with pytest.raises(SourceError, match="only one column"):
-        infer(table(text=TEXTS), output=None)
+        infer(table(number=NUMBERS), output=None)

@@ -42,6 +42,12 @@ def delimited(folder: Path) -> str:
     return "a.csv"
 
 
+def plain(folder: Path) -> str:
+    lines = [b"torn \0" if n == BAD else f"line {n}".encode() for n in range(COUNT)]
+    (folder / "a.txt").write_bytes(b"\n".join(lines))
+    return "a.txt"
+
+
 def jsonlines(folder: Path) -> str:
     lines = ["{torn" if n == BAD else json.dumps({"text": f"text {n}", "label": n % 2}) for n in range(COUNT)]
     (folder / "a.jsonl").write_text("\n".join(lines))
@@ -94,6 +100,7 @@ def hub(folder: Path) -> str:
 
 MAKERS: dict[str, Callable[[Path], str]] = {
     "delimited": delimited,
+    "plain": plain,
     "json": json_document,
     "jsonlines": jsonlines,
     "parquet": parquet,

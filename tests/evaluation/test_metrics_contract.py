@@ -36,6 +36,9 @@ TRUTH = np.array([1, 1, 1, 0, 0, 0])
 VALUES, TRUE_VALUES = np.array([2.0, 2.0, 5.0, 4.0]), np.array([1.0, 2.0, 3.0, 5.0])
 """Errors 1, 0, 2, 1; the mean of the true values is 2.75."""
 
+WRITTEN = {name for name, row in METRICS.items() if row.reads == "texts"}
+"""Metrics of written answers, which test_texts.py covers."""
+
 HAND_WORKED = {
     "accuracy": 4 / 6,
     "balanced_accuracy": (2 / 3 + 2 / 3) / 2,
@@ -84,11 +87,11 @@ def schema_of(name: str) -> Schema:
 
 
 def test_every_metric_has_a_hand_worked_case() -> None:
-    assert set(HAND_WORKED) == set(METRICS)
+    assert set(HAND_WORKED) == set(METRICS) - WRITTEN
     assert all(name == row.name for name, row in METRICS.items())
 
 
-@pytest.mark.parametrize("name", METRICS)
+@pytest.mark.parametrize("name", [name for name in METRICS if name not in WRITTEN])
 def test_hand_worked(name: str) -> None:
     schema = schema_of(name)
     assert score(name, schema, *answers(schema)) == pytest.approx(HAND_WORKED[name], abs=1e-12)

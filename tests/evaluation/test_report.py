@@ -175,7 +175,7 @@ def test_pictures_are_shown_small_and_broken_ones_are_not(made: Made, tmp_path: 
     images = [png(200), b"not a picture", None]
     examples = pl.DataFrame({"image": images, "y": ["a", "a", "a"]}, schema={"image": pl.Binary, "y": pl.String})
     wrong = Predictions(probabilities_NC=np.array([[0.1, 0.9], [0.2, 0.8], [0.3, 0.7]]))
-    errors = worst_errors(schema, examples, wrong)
+    errors = worst_errors(schema, examples, wrong, "accuracy")
     assert [len(error.pictures) for error in errors] == [1, 0, 0]
     assert errors[0].pictures[0].startswith("data:image/png;base64,")
     assert (errors[0].truth, errors[0].answer, errors[0].how) == ("a", "b", "90% sure")
@@ -184,7 +184,7 @@ def test_pictures_are_shown_small_and_broken_ones_are_not(made: Made, tmp_path: 
 def test_worst_errors_come_worst_first_and_right_answers_do_not_come(two: Schema) -> None:
     examples = pl.DataFrame({"x": [1.0, 2.0, 3.0], "y": ["no", "yes", "no"]})
     yes_N = np.array([0.6, 0.9, 0.99])
-    errors = worst_errors(two, examples, Predictions(probabilities_NC=np.stack([1 - yes_N, yes_N], axis=1)))
+    errors = worst_errors(two, examples, Predictions(probabilities_NC=np.stack([1 - yes_N, yes_N], axis=1)), "accuracy")
     assert [error.cells[0] for error in errors] == [("x", "3"), ("x", "1")]
 
 

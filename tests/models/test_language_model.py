@@ -13,8 +13,9 @@ import torch
 from modelwright.models.language import language_from_scratch, surprise
 from modelwright.models.predictors import load_predictor, save_predictor
 from modelwright.models.predictors.language_model import LanguageModel, Wording
+from modelwright.models.text import IGNORED
 from modelwright.models.vocabulary import learn_tokenizer
-from modelwright.models.windows import NOTHING, windows_of
+from modelwright.models.windows import windows_of
 from modelwright.records import Column, Schema
 
 SCHEMA = Schema("language-modeling", "text", (Column("text", "text"),), "bytes")
@@ -40,7 +41,7 @@ def test_every_token_and_the_end_of_every_text_is_asked_for_once(
     end = model.tokenizer.eos_token_id
     for position, text in enumerate(TEXTS):
         part = found.take(np.array([position]))
-        assert part.targets[part.targets != NOTHING].tolist() == [*model.tokenizer(text)["input_ids"], end]
+        assert part.targets[part.targets != IGNORED].tolist() == [*model.tokenizer(text)["input_ids"], end]
         assert part.tokens.flat[0] == end  # every text is read from the start token on
     assert int(found.tokens.lengths_N.max()) <= length
     assert found.lengths_N.sum() == len(found.tokens.flat)
@@ -72,7 +73,7 @@ def test_a_window_reads_the_tokens_before_it(model: LanguageModel) -> None:
 
 def test_only_what_is_asked_for_costs(model: LanguageModel) -> None:
     ids = torch.tensor([[0, 5, 6, 7]])
-    targets = torch.tensor([[NOTHING, 6, NOTHING, 3]])
+    targets = torch.tensor([[IGNORED, 6, IGNORED, 3]])
     with torch.no_grad():
         nats = surprise(model.network, {"input_ids": ids, "attention_mask": torch.ones_like(ids)}, targets)
     assert nats[0, 0] == 0 and nats[0, 2] == 0 and (nats[0, [1, 3]] > 0).all()

@@ -50,7 +50,7 @@ def new(
     query: Annotated[str | None, typer.Option(help="What to ask a database.")] = None,
     output: Annotated[str | None, typer.Option(help="Column with the right answers.")] = None,
     inputs: Annotated[list[str] | None, typer.Option("--input", help="Input column; may be repeated.")] = None,
-    task: Annotated[str | None, typer.Option(help="classification or regression.")] = None,
+    task: Annotated[str | None, typer.Option(help="classification, generation, language-modeling...")] = None,
     metric: Annotated[str | None, typer.Option(help="The figure that decides.")] = None,
     goal: Annotated[float | None, typer.Option(help="Its value that is good enough.")] = None,
     json: AsJson = False,

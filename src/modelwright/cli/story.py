@@ -35,6 +35,14 @@ _METHODS = {
     "lora": "LoRA",
     "qlora": "QLoRA",
 }
+_ANSWERED = {
+    "regression": "{}, a number,",
+    "generation": "{}, written",
+    "tagging": "{}",
+    "multilabel": "{}",
+    "classification": "{}",
+}
+"""What is answered, where there are no classes to count."""
 _TOLD = ("learning_rate", "batch_size", "precision", "budget_seconds")
 """Settings that the story shows with their origins; `plan` shows all."""
 
@@ -45,13 +53,16 @@ def about_problem(problem: Problem, dataset: Dataset, metric: str) -> Iterator[L
     from modelwright.evaluation.words import count, figure
 
     schema = dataset.schema
-    what = f"{len(schema.classes):,} classes of {schema.output}" if schema.classes else f"{schema.output}, a number,"
     source = count(len(schema.inputs), "column") if schema.kind == "table" else schema.kind
+    answered = f"{len(schema.classes):,} classes of {schema.output}" if schema.classes else _ANSWERED[schema.task]
+    what = f"{answered.format(schema.output)} from {source}"
+    if schema.task == "language-modeling":
+        what = f"how {schema.names[0]} goes on"
     sign = "≥" if METRICS[metric].higher_is_better else "≤"
     goal = f"no goal: the best {metric}"
     if problem.goal is not None:
         goal = f"goal {metric} {sign} {figure(metric, problem.goal)}"
-    parts = [f"{what} from {source}", goal]
+    parts = [what, goal]
     limits = problem.constraints
     if limits.latency_ms is not None:
         parts.append(f"answer within {milliseconds(limits.latency_ms)}")
@@ -225,7 +236,8 @@ def about_started(started: Started) -> Iterator[Line]:
 
     kind = count(len(started.inputs), "column") if started.kind == "table" else started.kind
     classes = f", {len(started.classes):,} classes" if started.classes else ""
-    yield "Problem", f"{started.task}{classes}: {started.output} from {kind} · {started.examples:,} examples"
+    what = f"{started.output} from {kind}" if started.output else kind
+    yield "Problem", f"{started.task}{classes}: {what} · {started.examples:,} examples"
     yield "Input", ", ".join(started.inputs[:SHOWN]) + (" …" if len(started.inputs) > SHOWN else "")
     if started.classes:
         shown = [f"{name} {count:,}" for name, count in list(started.classes.items())[:SHOWN]]

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 import polars as pl
 
-from modelwright.records import POSITION, Finding, Schema
+from modelwright.records import POSITION, Finding, Schema, Severity
 
 DROPPED = pl.Schema({"position": pl.Int64, "reason": pl.String, "twin": pl.Int64, "where": pl.String})
 """The columns of dropped.parquet."""
@@ -255,11 +255,14 @@ def _twin_findings(among: pl.DataFrame, ceiling: float | None, schema: Schema) -
         what = "labels" if schema.task == "classification" else "values"
         bound = f"; no predictor can exceed an accuracy of {ceiling:.6g} here" if ceiling is not None else ""
         todo = f"add a column that tells them apart, or correct their {what}{bound}"
-        yield Finding("conflicting_label", "warning", unequal, _quoted(split), todo)
+        severity: Severity = "warning"
+        if schema.task == "generation":
+            severity, todo = "info", "nothing, if each is a good answer: they share a part, and any one is held right"
+        yield Finding("conflicting_label", severity, unequal, _quoted(split), todo)
 
 
 def _quoted(groups: pl.DataFrame) -> tuple[str, ...]:
     return tuple(
-        f"examples {', '.join(map(str, positions[:SHOWN]))}: {', '.join(map(str, labels[:SHOWN]))}"
+        f"examples {', '.join(map(str, positions[:SHOWN]))}: {', '.join(str(each)[:80] for each in labels[:SHOWN])}"
         for positions, labels in groups.head(SHOWN).select(POSITION, _LABEL).iter_rows()
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Iterator
 
 import polars as pl
@@ -13,6 +14,16 @@ IMBALANCED = 10
 
 SPARSE = 0.5
 """Share of missing values from which a column is a warning. Chosen, not measured."""
+
+LONG_BYTES = 50_000
+"""A text of more is a book rather than an example: it stands in one part as a whole. Chosen."""
+
+REPEATED, REPEATED_BYTES = 0.1, 500
+"""A text of so many bytes that zlib packs into less than this share says the same again and again. Measured:
+paragraphs of tinyshakespeare take .53 to .68, answers of GSM8K .34 to .61; one sentence 15 times over takes .09."""
+
+LOOKED_AT = 20_000
+"""Texts that are packed, evenly spaced: a second or two."""
 
 SHOWN = 5
 
@@ -60,3 +71,35 @@ def about_classes(counts: dict[str, int]) -> Iterator[Finding]:
         shown = tuple(" and ".join(map(repr, names)) for names in doubles[:SHOWN])
         todo = "if they mean the same, write them alike in the source"
         yield Finding("inconsistent_value", "warning", len(doubles), shown, todo)
+
+
+def about_texts(examples: pl.DataFrame, schema: Schema) -> Iterator[Finding]:
+    """Texts that a model had better not learn to write: nothing but marks, the same over and over, very long ones."""
+    if schema.task not in ("generation", "language-modeling"):
+        return
+    column = schema.output if schema.task == "generation" else schema.names[0]
+    texts = examples[column]
+    marks = ~texts.str.contains(r"[\p{L}\p{N}]")
+    todo = "leave them out, unless it is to write such texts"
+    if marks.any():
+        yield Finding("empty_text", "info", int(marks.sum()), _shown(column, texts.filter(marks)), todo)
+    seen = texts.gather_every(max(1, len(texts) // LOOKED_AT))
+    seen = seen.filter(seen.str.len_bytes() >= REPEATED_BYTES)
+    packed = pl.Series([_packed(text) for text in seen.to_list()], dtype=pl.Float64)
+    if (packed < REPEATED).any():
+        again = seen.filter(packed < REPEATED)
+        yield Finding("repeated_text", "warning", len(again), _shown(column, again), todo)
+    long = texts.str.len_bytes() > LONG_BYTES
+    if long.any():
+        todo = "cut them into parts that stand for themselves, paragraphs for example"
+        yield Finding("long_text", "warning", int(long.sum()), _shown(column, texts.filter(long)), todo)
+
+
+def _packed(text: str) -> float:
+    """The share of its bytes that is left of `text` once it is packed."""
+    encoded = text.encode("utf-8")
+    return len(zlib.compress(encoded, 1)) / len(encoded)
+
+
+def _shown(column: str, texts: pl.Series) -> tuple[str, ...]:
+    return tuple(f"{column}: {text[:60]!r}" for text in texts.head(SHOWN).to_list())

@@ -13,8 +13,10 @@ from modelwright.data import sources
 from modelwright.data.clean import SHOWN, drop, dropped_frame, missing_input
 from modelwright.data.columns import column_kinds, strays, type_columns
 from modelwright.data.conversations import Conversations, conversations, inferred_from
-from modelwright.data.findings import about_columns
-from modelwright.data.infer import Inferred, infer
+from modelwright.data.findings import about_columns, about_texts
+from modelwright.data.infer import infer
+from modelwright.data.infer_texts import with_bytes
+from modelwright.data.inferred import Inferred
 from modelwright.data.official import like_source, parts_of, same_labels, split_column
 from modelwright.data.outputs import as_outputs, classes_of
 from modelwright.data.splits import FREE, TEST
@@ -44,6 +46,7 @@ class Gathered:
     findings: tuple[Finding, ...]
     count: int
     column: str | None  # the column that states the official split
+    running: bool = False  # the examples follow one another as paragraphs do
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +56,7 @@ class _Read:
     notes: tuple[str, ...]
     count: int
     talk: Conversations | None
+    running: bool
 
 
 def gather(problem: Problem, *, folder: Path, progress: Told | None) -> Gathered:
@@ -70,9 +74,10 @@ def gather(problem: Problem, *, folder: Path, progress: Told | None) -> Gathered
     else:
         inferred = infer(typed.drop(hidden), output=problem.output, inputs=problem.input, task=problem.task)
     schema = Schema(inferred.task, inferred.kind, tuple(inferred.inputs), inferred.output)
+    raw, typed = _as_texts(source.frame, source.frame, schema), _as_texts(source.frame, typed, schema)
     others = [name for name in typed.columns if name not in {POSITION, schema.output, *schema.names}]
     official_N = parts_of(typed[column]) if column else np.full(len(typed), FREE, np.int8)
-    examples, lines = _present(typed.with_columns(pl.Series("__part__", official_N)), source.frame, schema)
+    examples, lines = _present(typed.with_columns(pl.Series("__part__", official_N)), raw, schema)
     dropped, findings = [source.dropped, lines], []
     official_N = examples["__part__"].to_numpy()
     examples = examples.select(POSITION, *schema.names, schema.output, *others)
@@ -89,6 +94,7 @@ def gather(problem: Problem, *, folder: Path, progress: Told | None) -> Gathered
     excluded = {**inferred.excluded, **{name: _HIDDEN for name in hidden}}
     kinds = column_kinds(typed.select(list(inferred.excluded)), output=schema.output)[0]
     findings += [*_assumed(source, typed, inferred), *about_columns(examples, schema, excluded, kinds)]
+    findings += about_texts(examples, schema)
     if column and problem.data.split.column is None:
         todo = "to split by shares instead, state `data.split.group` or `time`, or drop the column"
         shown = (f"the values of {column!r} name the parts",)
@@ -104,6 +110,7 @@ def gather(problem: Problem, *, folder: Path, progress: Told | None) -> Gathered
         tuple(findings),
         count,
         column,
+        source.running,
     )
 
 
@@ -124,7 +131,9 @@ def check_names(problem: Problem, columns: list[str]) -> None:
 def _name_faults(problem: Problem, columns: list[str]) -> Iterator[Fault]:
     split = problem.data.split
     inputs = (problem.input,) if isinstance(problem.input, str) else problem.input
-    asked = [("output", problem.output), *(("input", name) for name in inputs if name != "*")]
+    asked = [("input", name) for name in inputs if name != "*"]
+    if problem.output is not None:
+        asked.insert(0, ("output", problem.output))
     roles = (("group", split.group), ("time", split.time), ("column", split.column))
     asked += [(f"data.split.{role}", name) for role, name in roles if name is not None]
     for where, name in asked:
@@ -137,7 +146,7 @@ def _name_faults(problem: Problem, columns: list[str]) -> Iterator[Fault]:
         yield Fault("input", "lists '*' among other columns", "'*' alone, or names", "write one of the two")
     if split.column is not None and problem.data.test is not None:
         yield Fault("data.test", "is given beside data.split.column", "one of the two", "leave one out")
-    if len(columns) < 2:
+    if len(columns) < 2 and problem.output is not None:
         yield Fault(
             problem.data.source,
             f"has one column, {', '.join(columns)!r}",
@@ -161,17 +170,29 @@ def _official_column(problem: Problem, typed: pl.DataFrame) -> tuple[str | None,
 def _read(problem: Problem, locator: str, folder: Path, query: str | None, progress: Told | None) -> _Read:
     frames, lines = [], []
     notes: list[str] = []
+    running = False
     for chunk in sources.read(locator, folder=folder, query=query, progress=progress):
         frames.append(chunk.frame)
         lines += [(each.position, each.reason, None, each.where) for each in chunk.dropped]
         notes += chunk.notes
+        running |= chunk.running
     frame = pl.concat(frames)
     talk = conversations(frame, task=problem.task, output=problem.output, inputs=problem.input)
     if talk:
         frame = talk.frame
         lines += [(each.position, each.reason, None, each.where) for each in talk.dropped]
         notes += talk.notes
-    return _Read(frame, dropped_frame(lines), tuple(notes), len(frame) + len(lines), talk)
+    return _Read(frame, dropped_frame(lines), tuple(notes), len(frame) + len(lines), talk, running)
+
+
+def _as_texts(raw: pl.DataFrame, frame: pl.DataFrame, schema: Schema) -> pl.DataFrame:
+    """`frame` with texts as they were read where texts are answered or learnt, and with their bytes counted."""
+    if schema.task not in ("generation", "language-modeling"):
+        return frame
+    found = frame.with_columns(raw[name].cast(pl.String) for name in schema.names if name in raw.columns)
+    if schema.task == "generation" or schema.names[0] not in raw.columns:
+        return found
+    return with_bytes(found, schema.names[0], schema.output)
 
 
 def _present(typed: pl.DataFrame, raw: pl.DataFrame, schema: Schema) -> tuple[pl.DataFrame, pl.DataFrame]:
@@ -198,11 +219,12 @@ def _official_test(
     assert problem.data.test is not None
     read = _read(problem, problem.data.test, folder, None, progress)
     needed = typed.select(POSITION, *schema.names, schema.output)
-    frame = like_source(read.frame, type_columns(read.frame), needed, problem.data.test)
-    test, lines = _present(frame, read.frame, schema)
+    raw = _as_texts(read.frame, read.frame, schema)
+    frame = like_source(raw, _as_texts(raw, type_columns(raw), schema), needed, problem.data.test)
+    test, lines = _present(frame, raw, schema)
     lines = pl.concat([read.dropped, lines]).with_columns(pl.col("position") + start)
     test = test.with_columns(pl.col(POSITION) + start)
-    findings = list(_uncast(read.frame, frame, needed, problem.data.test))
+    findings = list(_uncast(raw, frame, needed, problem.data.test))
     if schema.task == "classification":
         labels, found = same_labels(test[schema.output], classes_of(examples[schema.output]))
         test = test.with_columns(labels)

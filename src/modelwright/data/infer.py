@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 import polars as pl
 
 from modelwright.data.columns import ID_WORDS, column_kinds, name_words
+from modelwright.data.infer_texts import of_texts
+from modelwright.data.inferred import FEWEST_EXAMPLES, Inferred
 from modelwright.errors import Fault, SourceError
 from modelwright.records import POSITION, Column, ColumnKind, InputKind, Task
 from modelwright.registry import suggestion
-
-FEWEST_EXAMPLES = 20
-"""Examples with an output below which nothing is learned. Chosen: two of each of two classes in every part."""
 
 MOST_GRADES = 10
 """Whole numbers of at most so many values are classes; more are a quantity unless the name says class. Chosen:
@@ -35,18 +33,6 @@ _FEW_BESIDE, _SHARE_BESIDE = 3, 0.25
 """Up to so many categories, and such a share of the characters, count as part of the text. Chosen."""
 
 
-@dataclass(frozen=True, slots=True)
-class Inferred:
-    """What was inferred. `notes` says, in sentences, what was assumed and why."""
-
-    task: Task
-    kind: InputKind
-    inputs: tuple[Column, ...]
-    output: str
-    excluded: dict[str, str]
-    notes: tuple[str, ...]
-
-
 def infer(
     frame: pl.DataFrame, *, output: str | None, inputs: str | tuple[str, ...] = "*", task: str = "auto"
 ) -> Inferred:
@@ -56,7 +42,7 @@ def infer(
         frame: Examples, typed by `type_columns`; all of them, or a sample drawn through all of the source.
         output: The column to predict; None to choose it.
         inputs: The columns to predict it from; "*" for all that can be used.
-        task: "classification", "regression" or "auto".
+        task: Of `records.Task`, or "auto".
 
     Raises:
         SourceError: there is nothing that can be learned from these columns; says what to do.
@@ -66,6 +52,9 @@ def infer(
     wanted = () if "*" in named else named
     _check_names(frame, output, wanted)
     kinds, reasons = column_kinds(frame, output=output)
+    texts = of_texts(frame, kinds, reasons, output=output, wanted=wanted, task=task, fit=_fit(frame, kinds))
+    if texts is not None:
+        return texts
     if output is None:
         output, chosen = _chosen_output(frame, kinds)
         notes.append(chosen)
@@ -87,11 +76,6 @@ def _check_names(frame: pl.DataFrame, output: str | None, wanted: tuple[str, ...
     ]
     if output is not None and output in wanted:
         faults.append(Fault("input", f"{output!r} is the output", "other columns", "leave it out"))
-    if not faults and len(names) < 2:
-        found = f"the data has only one column, {', '.join(names)}"
-        faults.append(
-            Fault("data.source", found, "an input and an output column", "check the separator and the header")
-        )
     if faults:
         raise SourceError(faults)
 
@@ -102,7 +86,11 @@ def _chosen_output(frame: pl.DataFrame, kinds: dict[str, ColumnKind]) -> tuple[s
     Raises:
         SourceError: more than one may be meant; lists them.
     """
-    fit = [name for name in kinds if kinds[name] in ("number", "category", "boolean") and _may_be_output(frame[name])]
+    if len(kinds) < 2:
+        found = f"the data has only one column, {', '.join(kinds)}"
+        todo = "check the separator and the header"
+        raise SourceError(Fault("data.source", found, "an input and an output column, or one column of text", todo))
+    fit = _fit(frame, kinds)
     by_name = {name.casefold(): name for name in reversed(fit)}
     for usual in _OUTPUTS:
         if usual in by_name:
@@ -116,9 +104,16 @@ def _chosen_output(frame: pl.DataFrame, kinds: dict[str, ColumnKind]) -> tuple[s
     if len(fit) == 1:
         return fit[0], f"{fit[0]!r} is taken for the output, because no other column can be one"
     could = ", ".join(map(repr, fit[:20])) or "none: all are text, dates, identifiers or constant"
+    if any(kind == "text" for kind in kinds.values()):
+        could += "; to have texts written, name the column of answers and task: generation"
     raise SourceError(
         Fault("output", "it is not clear what is to be predicted", "the name of a column", f"could be {could}")
     )
+
+
+def _fit(frame: pl.DataFrame, kinds: dict[str, ColumnKind]) -> list[str]:
+    """The columns that may be what is to be predicted though nobody named them."""
+    return [name for name in kinds if kinds[name] in ("number", "category", "boolean") and _may_be_output(frame[name])]
 
 
 def _may_be_output(column: pl.Series) -> bool:
@@ -149,7 +144,7 @@ def _check_output(column: pl.Series, kind: ColumnKind, reason: str | None, task:
                 where,
                 f"is free text: {column.n_unique():,} different texts",
                 "classes or numbers",
-                "name another column",
+                "name another column, or set task: generation to have texts written",
             )
         )
     if task == "regression" and not faults and not column.dtype.is_numeric():

@@ -26,6 +26,9 @@ DETERMINED = {"classification": 0.98, "regression": 0.99}
 the best honest columns reach .945 of a class (mushroom: odor) and .98 of a number (bike_sharing_hour:
 registered, nearly the whole of the count); a copy of the output reaches 1."""
 
+_CODED = frozenset({"classification", "generation"})
+"""Tasks whose outputs are the same or not, and have no order."""
+
 PRESENT = 0.85
 """The same for whether a column is filled in at all. Chosen, not measured: no honest column of the same tables
 comes near, and a note that is written only after the outcome does."""
@@ -86,9 +89,9 @@ def _sample(examples: pl.DataFrame, columns: int) -> pl.DataFrame:
 
 
 def _outputs_N(sample: pl.DataFrame, schema: Schema) -> np.ndarray:
-    """Class codes, or the ranks of numbers (so that outliers do not drown the rest)."""
+    """Codes of classes or texts, or the ranks of numbers (so that outliers do not drown the rest)."""
     output = sample[schema.output]
-    if schema.task == "classification":
+    if schema.task in _CODED:
         return output.rank("dense").to_numpy().astype(np.int64)
     return output.rank("average").to_numpy().astype(np.float64)
 
@@ -121,7 +124,7 @@ def _agrees(codes_N: np.ndarray, sample: pl.DataFrame, schema: Schema, *, numeri
     ties_N = np.random.default_rng(0).permutation(len(codes_N))
     order_N = np.lexsort((ties_N, codes_N))
     same_N = np.ones(len(order_N) - 1, bool) if numeric else np.diff(codes_N[order_N]) == 0
-    return _agreement(order_N, same_N, _outputs_N(sample, schema), classes=schema.task == "classification")
+    return _agreement(order_N, same_N, _outputs_N(sample, schema), classes=schema.task in _CODED)
 
 
 def _codes_N(values: pl.Series) -> np.ndarray:

@@ -30,7 +30,7 @@ def as_outputs(values: pl.Series, task: Task, given: pl.Series | None = None) ->
     if task == "generation":
         texts = (values if given is None else given).cast(pl.String).str.strip_chars()
         return texts.set((texts == "").fill_null(value=False), None)
-    if task == "regression":
+    if task in ("regression", "language-modeling"):
         if values.dtype == pl.String:
             values = values.str.strip_chars()
         numbers = values.cast(pl.Float64, strict=False)

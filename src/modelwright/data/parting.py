@@ -10,7 +10,13 @@ from modelwright.data.gather import Gathered
 from modelwright.data.official import describe, open_parts
 from modelwright.data.splits import FREE, TRAIN, bins_N, split
 from modelwright.problem import Problem
-from modelwright.records import POSITION, Finding, Schema
+from modelwright.records import POSITION, Finding, Schema, Task
+
+IN_ORDER = "in the order of the text, cut where one part ends"
+"""How a running text is split, in words that `folds_within` looks for."""
+
+_STRATA: dict[Task, str] = {"generation": "the length of the answers", "language-modeling": "length"}
+"""What parts are made alike in, where it is not the output itself."""
 
 
 def part_examples(
@@ -43,24 +49,42 @@ def part_examples(
     times_N, findings = _times_N(free, stated.time)
     twins_N = None if cleaned.twins_N is None or times_N is not None else cleaned.twins_N[free_N]
     parts_N = official_N.copy()
+    positions_N = free[POSITION].to_numpy()
+    if _by_place(problem, gathered):
+        times_N, twins_N = positions_N, None
     parts_N[free_N] = split(
-        free[POSITION].to_numpy(),
+        positions_N,
         shares=shares,
         seed=problem.seed,
         strata_N=_strata_N(free, gathered.schema),
         groups_N=_groups_N(free, stated.group, twins_N),
         times_N=times_N,
     )
-    return parts_N, official + _how(problem, shares, gathered.schema, twins_N is not None), findings
+    how = (
+        f"{_percents(shares)} {IN_ORDER}"
+        if _by_place(problem, gathered)
+        else _how(problem, shares, gathered.schema, twins_N is not None)
+    )
+    return parts_N, official + how, findings
+
+
+def _by_place(problem: Problem, gathered: Gathered) -> bool:
+    """Whether examples keep their order: neighbours in a running text would tell of each other across parts."""
+    stated = problem.data.split
+    return gathered.running and stated.group is None and stated.time is None
+
+
+def _percents(shares: tuple[float, float, float]) -> str:
+    return "/".join(f"{100 * share:.0f}" for share in shares if share > 0)
 
 
 def _how(problem: Problem, shares: tuple[float, float, float], schema: Schema, twins: bool) -> str:
     stated = problem.data.split
-    words = ["/".join(f"{100 * share:.0f}" for share in shares if share > 0)]
+    words = [_percents(shares)]
     if stated.time is not None:
         words[0] += f" by time ({stated.time})"
     else:
-        words.append(f"stratified by {schema.output}")
+        words.append(f"stratified by {_STRATA.get(schema.task, schema.output)}")
     if stated.group is not None:
         words.append(f"groups of {stated.group} kept whole")
     if twins:
@@ -72,8 +96,10 @@ def _how(problem: Problem, shares: tuple[float, float, float], schema: Schema, t
 
 def _strata_N(examples: pl.DataFrame, schema: Schema) -> np.ndarray:
     output = examples[schema.output]
-    if schema.task == "regression":
+    if schema.task in ("regression", "language-modeling"):
         return bins_N(output.to_numpy())
+    if schema.task == "generation":
+        return bins_N(output.str.len_bytes().to_numpy())
     return output.rank("dense").to_numpy().astype(np.int64) - 1
 
 

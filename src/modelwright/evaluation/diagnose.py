@@ -60,6 +60,7 @@ class _Facts:
     goal: float | None
     ceiling: float | None
     count: int
+    more: str
 
     @property
     def figures(self) -> str:
@@ -78,6 +79,7 @@ def diagnose(
     goal: float | None,
     count: int,
     label_ceiling: float | None = None,
+    more: str = "label more examples",
 ) -> Diagnosis:
     """How the predictor relates to its data: the verdict, its evidence, and one next thing to try.
 
@@ -91,6 +93,7 @@ def diagnose(
         goal: The figure to reach.
         count: Training examples.
         label_ceiling: The best figure that the labels support, where the data step could tell.
+        more: What getting more data means here.
     """
     facts = _Facts(
         metric,
@@ -102,6 +105,7 @@ def diagnose(
         goal,
         label_ceiling,
         count,
+        more,
     )
     for question in (_cannot_tell, _labels, _remembers, _learned_too_little):
         found = question(facts)
@@ -117,7 +121,7 @@ def _cannot_tell(facts: _Facts) -> Diagnosis | None:
         return Diagnosis("not enough data", evidence, "collect examples of every class, then prepare again")
     if facts.sign > 0 and low is not None and high is not None and high - low > WIDE:
         evidence = f"{facts.figures}: an interval of {high - low:.2f} cannot tell good from poor"
-        return Diagnosis("not enough data", evidence, "label more examples, for validation first of all")
+        return Diagnosis("not enough data", evidence, f"{facts.more}, for validation first of all")
     return None
 
 
@@ -139,7 +143,7 @@ def _remembers(facts: _Facts) -> Diagnosis | None:
         return None
     if facts.count < FEW:
         evidence = f"{facts.figures}; there are only {counted(facts.count, 'training example')}"
-        return Diagnosis("not enough data", evidence, "label more examples, the rarest classes first")
+        return Diagnosis("not enough data", evidence, f"{facts.more}, of the rarest kinds first")
     if turned is not None:
         evidence = f"{facts.figures}; the validation loss turned up after epoch {turned:g}"
         return Diagnosis("overfits", evidence, f"train for {turned:g} epochs, or with a smaller model")

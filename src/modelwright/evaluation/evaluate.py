@@ -112,7 +112,7 @@ def evaluate(
         dataset=dataset,
         goal=goal,
         picture=judged.picture if judged else Picture(),
-        errors=worst_errors(dataset.schema, validation, answers),
+        errors=worst_errors(dataset.schema, validation, answers, metric),
         history=history,
         story=story,
         seed=seed,
@@ -173,6 +173,7 @@ def _diagnosis(
         goal=question.goal,
         count=learned.height,
         label_ceiling=question.dataset.label_ceiling,
+        more="add more texts" if schema.task == "language-modeling" else "label more examples",
     )
 
 

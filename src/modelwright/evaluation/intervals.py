@@ -124,6 +124,8 @@ def _roc_auc(schema: Schema, truth_N: np.ndarray, predictions: Predictions, valu
 
 _CLOSED: dict[str, Callable[[Schema, np.ndarray, Predictions, float], tuple[float, float]]] = {
     "accuracy": _accuracy,
+    "exact_match": _accuracy,
+    "number_match": _accuracy,
     "precision": _precision,
     "recall": _recall,
     "f1": _f1,
@@ -203,6 +205,8 @@ def _no_spread(metric: Metric, truth_N: np.ndarray, value: float) -> tuple[float
     into the smallest class, where errors cost an average over classes most, and count it as one class of
     those that occur. Figures that are not shares of 1 keep what they have.
     """
+    if metric.reads == "texts":
+        return wilson(value * len(truth_N), len(truth_N))
     if value != metric.perfect or metric.perfect != 1:
         return value, value
     classes = len(np.unique(truth_N))

@@ -16,7 +16,7 @@ from modelwright.data.parts import targets_N
 from modelwright.evaluation import counts, figures
 from modelwright.evaluation.compare import compare
 from modelwright.evaluation.intervals import all_intervals
-from modelwright.evaluation.metrics import METRICS
+from modelwright.evaluation.metrics import METRICS, each_N, find
 from modelwright.evaluation.slices import slice_figures
 from modelwright.models.predictors import Predictions
 from modelwright.records import ClassFigures, Comparison, Interval, Schema, SliceFigures
@@ -53,12 +53,14 @@ class Picture:
         pairs: The most confused pairs of classes.
         cells: True value, predicted value, examples: the middle of each cell of a fine grid.
         residuals: Middle of the bin (predicted minus true), examples.
+        spread: Of texts: middle of the bin of each one's own figure, examples.
     """
 
     calibration: tuple[tuple[float, float, int], ...] = ()
     pairs: tuple[Pair, ...] = ()
     cells: tuple[tuple[float, float, int], ...] = ()
     residuals: tuple[tuple[float, int], ...] = ()
+    spread: tuple[tuple[float, int], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +98,7 @@ def judge(
         confusion=_confusion(schema, truth_N, predictions) if is_classification else (),
         slices=slice_figures(metric, schema, examples, truth_N, predictions),
         compared=compared,
-        picture=_of_classes(schema, truth_N, predictions) if is_classification else _of_values(truth_N, predictions),
+        picture=_picture(metric, schema, truth_N, predictions),
     )
 
 
@@ -115,8 +117,15 @@ def judged_from(found: dict[str, Any]) -> Judged:
             pairs=tuple(Pair(**each) for each in picture["pairs"]),
             cells=tuple((each[0], each[1], each[2]) for each in picture["cells"]),
             residuals=tuple((each[0], each[1]) for each in picture["residuals"]),
+            spread=tuple((each[0], each[1]) for each in picture.get("spread", ())),
         ),
     )
+
+
+def _picture(metric: str, schema: Schema, truth_N: np.ndarray, predictions: Predictions) -> Picture:
+    if schema.task in ("generation", "language-modeling"):
+        return _of_texts(each_N(find(metric), truth_N, predictions))
+    return _of_classes(schema, truth_N, predictions) if schema.classes else _of_values(truth_N, predictions)
 
 
 def _classes(schema: Schema, truth_N: np.ndarray, predictions: Predictions) -> tuple[ClassFigures, ...]:
@@ -165,6 +174,15 @@ def _of_classes(schema: Schema, truth_N: np.ndarray, predictions: Predictions) -
         for b in np.unique(bin_N)
     )
     return Picture(calibration=calibration, pairs=pairs)
+
+
+def _of_texts(figure_N: np.ndarray) -> Picture:
+    """How many texts have which figure; the axis ends at the 99.5% point, what is beyond stands in the last bar."""
+    reach = float(np.quantile(figure_N, 0.995)) or 1.0
+    low = min(0.0, float(figure_N.min()))
+    size_B, edge_B = np.histogram(np.clip(figure_N, low, reach), RESIDUAL_BINS, (low, reach))
+    middle_B = (edge_B[:-1] + edge_B[1:]) / 2
+    return Picture(spread=tuple((float(m), int(size)) for m, size in zip(middle_B, size_B, strict=True)))
 
 
 def _of_values(truth_N: np.ndarray, predictions: Predictions) -> Picture:

@@ -1,7 +1,8 @@
 """The table of metrics, and the score of an answer sheet by any of them.
 
-To add a metric, write a pure function in counts.py (where counts of classes are enough) or figures.py and
-give it a line in `METRICS`: its interval, its paired comparison, the report and the contract suite follow.
+To add a metric, write a pure function in counts.py (where counts of classes are enough) or figures.py,
+for written answers in texts.py, and give it a line in `METRICS`: its interval, its paired comparison, the report and
+the contract suite follow.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from typing import Any, Literal
 import numpy as np
 
 from modelwright.errors import Fault, UnknownNameError
-from modelwright.evaluation import counts, figures
+from modelwright.evaluation import counts, figures, texts
 from modelwright.evaluation.tallies import tally
 from modelwright.models.predictors import Predictions
 from modelwright.records import Schema, Task
@@ -78,6 +79,10 @@ def _answer(
     return Metric(function.__name__, function, "answers", more, perfect, tasks, describes, kind, unit)
 
 
+def _text(function: Callable[[str, str], float], describes: str) -> Metric:
+    return Metric(function.__name__, function, "texts", True, 1.0, ("generation",), describes)
+
+
 _ROWS = (
     _count(counts.accuracy, "share of right answers"),
     _count(counts.balanced_accuracy, "mean share of each class that is found"),
@@ -101,6 +106,11 @@ _ROWS = (
     _answer(figures.rmse, _NUMBERS, "root mean squared error", unit="output"),
     _answer(figures.median_absolute_error, _NUMBERS, "half of the answers are closer", unit="output"),
     _answer(figures.mape, _NUMBERS, "mean error as a share of the true value"),
+    _text(texts.exact_match, "share of answers that are the right one, but for case and spaces"),
+    _text(texts.token_f1, "words that the answer shares with the right one, whatever their order"),
+    _text(texts.rouge_l, "words that it shares with the right one in the same order"),
+    _text(texts.chrf, "runs of characters that it shares with the right one"),
+    _text(texts.number_match, "share of answers whose last number is the right one"),
     _answer(
         figures.bits_per_byte, ("language-modeling",), "bits that a byte of text takes, 8 is no model", unit="none"
     ),
@@ -147,10 +157,17 @@ def weigher(
         of_each = tally(schema, truth_N, predictions)
         return lambda weights_RN: metric.function(of_each.weighed(weights_RN))
     if metric.reads == "texts":
-        pairs = zip(truth_N, predictions.array, strict=True)
-        worth_N = np.array([metric.function(*pair) for pair in pairs], dtype=np.float64)
+        worth_N = each_N(metric, truth_N, predictions)
         return lambda weights_RN: counts.share(weights_RN @ worth_N, weights_RN.sum(axis=1))
     return lambda weights_RN: metric.function(figures.Answers(truth_N, predictions.array, weights_RN, positive))
+
+
+def each_N(metric: Metric, truth_N: np.ndarray, predictions: Predictions) -> np.ndarray:
+    """The figure of each example by itself, float64 (N,): of written answers, or of what texts take."""
+    if metric.reads == "texts":
+        pairs = zip(truth_N, predictions.array, strict=True)
+        return np.array([metric.function(*pair) for pair in pairs], dtype=np.float64)
+    return counts.share(predictions.array, truth_N)
 
 
 def positive_index(schema: Schema) -> int | None:
@@ -187,7 +204,8 @@ def default_metric(schema: Schema, class_counts: Mapping[str, int]) -> str:
     Classification: macro_f1, because accuracy is high for whoever always answers the largest class and
     most data has one; where the classes are balanced the two are nearly the same. Regression: r2, because
     it reads without knowing the unit: 0 is what the mean earns, 1 is perfect. Multilabel and tagging: micro_f1,
-    which for spans is the field's entity-level F1.
+    which for spans is the field's entity-level F1. Generation: token_f1, because few good answers are the same to the
+    letter. Language modeling: bits_per_byte, the only figure that models of different tokens share.
 
     Args:
         schema: The task.

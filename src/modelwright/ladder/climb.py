@@ -110,15 +110,17 @@ def climb(
     folder.mkdir(parents=True, exist_ok=True)
     deadline = time.monotonic() + budget_seconds
     scores, standings = [], []
-    for number, name in enumerate(RUNGS):
+    rungs = {name: RUNGS[name] for name in RUNGS if dataset.schema.task in RUNGS[name].tasks}
+    for number, (name, rung) in enumerate(rungs.items()):
         left = deadline - time.monotonic()
-        progress(Progress("ladder", name, number, len(RUNGS), "rungs", max(0.0, left)))
-        found = _kept(ground, folder / name) or _measured(ground, name, RUNGS[name], folder / name, left)
+        progress(Progress("ladder", name, number, len(rungs), "rungs", max(0.0, left)))
+        found = _kept(ground, folder / name) or _measured(ground, name, rung, folder / name, left)
         scores.append(found)
         if found.score is not None and math.isfinite(found.score.value):
             standings.append(Standing(found, load_out_of_sample(folder / name)[1]))
-    scores += [RungScore(name, "language model", skipped=NO_LANGUAGE_MODEL) for name in LANGUAGE_MODEL_RUNGS]
-    progress(Progress("ladder", "deciding", len(RUNGS), len(RUNGS), "rungs"))
+    if dataset.schema.task != "language-modeling":  # there a language model is what is trained
+        scores += [RungScore(name, "language model", skipped=NO_LANGUAGE_MODEL) for name in LANGUAGE_MODEL_RUNGS]
+    progress(Progress("ladder", "deciding", len(rungs), len(rungs), "rungs"))
     decision, chosen, reason = decide(dataset, ground.truth_N, standings, metric, goal, constraints, seed=seed)
     verdict: Verdict = identify(
         Verdict("", dataset.id, metric, ground.scored_on, tuple(scores), decision, chosen, reason)

@@ -12,7 +12,7 @@ import polars as pl
 from modelwright.models.encode import has_read
 from modelwright.models.fitting.folds import out_of_fold
 from modelwright.models.predictors import Predictions, Predictor
-from modelwright.records import Schema
+from modelwright.records import Schema, Task
 
 FOLDS = 5
 """Of cross-validation within train. Fixed: estimates of time count on it."""
@@ -45,6 +45,7 @@ class Rung:
         folding_fits: How many times the work of a fit the answers to train by folds take.
         out_of_fold: The fitted predictor and the folds -> the answers to train, where there is a quicker way
             than a fit for each fold.
+        tasks: Those that it is made for; the ladder of another task does not have it.
     """
 
     kind: str
@@ -53,6 +54,7 @@ class Rung:
     seconds: Callable[[Schema, pl.DataFrame], float]
     folding_fits: float = FOLDS - 1.0
     out_of_fold: Callable[[Any, np.ndarray], Predictions] | None = None
+    tasks: tuple[Task, ...] = ("classification", "regression")
 
     def answers_to_train(
         self, predictor: Described, schema: Schema, train: pl.DataFrame, fold_N: np.ndarray, *, seed: int

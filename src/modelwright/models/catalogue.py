@@ -19,7 +19,8 @@ from modelwright.registry import nearest, suggestion
 class Entry:
     """One model of the catalogue; `config` is set for those trained from scratch, `hub` for the others.
 
-    Where `gpu_examples` is not 0, the model is chosen by itself only with a GPU and so many examples.
+    Where `gpu_examples` is not 0, the model is chosen by itself only with a GPU and so many examples; a language model
+    from scratch only where the texts have `least_bytes`.
     """
 
     name: str
@@ -32,6 +33,7 @@ class Entry:
     family: str | None = None
     config: dict[str, Any] = field(default_factory=dict)
     gpu_examples: int = 0
+    least_bytes: int = 0
 
 
 @cache

@@ -19,14 +19,12 @@ import numpy as np
 from modelwright.errors import Fault, InputError
 from modelwright.models.chat import ChatTemplate, Turn, begins_with, control_pattern
 from modelwright.models.marking import Encoder
-from modelwright.models.text import Tokens
+from modelwright.models.text import IGNORED, Tokens
 from modelwright.models.written import Account, LeftOut, Unfit, Written, shortened, written_down
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-IGNORED = -100
-"""The target of a token that carries no loss, as `training.objectives` has it."""
 PORTION = 5_000
 """Texts that are tokenized at once: the tokenizer's own objects are large. Chosen."""
 

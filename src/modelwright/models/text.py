@@ -17,6 +17,10 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 
+IGNORED = -100
+"""The target of a token that carries no loss: padding, a prompt, a special token. What torch's losses ignore too."""
+
+
 @dataclass(frozen=True, slots=True)
 class Tokens:
     """N tokenized texts: `flat` holds all ids one after another, text i is flat[starts[i]:starts[i+1]]."""

@@ -11,13 +11,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from modelwright.models.text import Tokens
+from modelwright.models.text import IGNORED, Tokens
 
 if TYPE_CHECKING:
     from torch import Tensor
-
-NOTHING = -100
-"""The target of a token whose next one is not asked for; what torch's losses ignore."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +23,7 @@ class Windows:
 
     Args:
         tokens: The windows.
-        targets: For each token, in the order of `tokens.flat`, the one after it, or NOTHING; int32.
+        targets: For each token, in the order of `tokens.flat`, the one after it, or IGNORED; int32.
         owner_W: The text that each window is of, rising from 0.
         count: N.
     """
@@ -67,7 +64,7 @@ class Windows:
 
     def asked(self, windows: np.ndarray) -> np.ndarray:
         """The targets of these windows, int64 (w, T)."""
-        return self.tokens.laid(self.targets, windows, fill=NOTHING)
+        return self.tokens.laid(self.targets, windows, fill=IGNORED)
 
 
 def windows_of(tokenizer: Any, texts: Sequence[str], *, length: int, overlap: int = 0) -> Windows:
@@ -110,7 +107,7 @@ def _cut(whole: np.ndarray, length: int, overlap: int) -> list[tuple[np.ndarray,
         begin = max(0, done - overlap)
         stop = min(begin + length, last)
         target = whole[begin + 1 : stop + 1].copy()
-        target[: done - begin] = NOTHING
+        target[: done - begin] = IGNORED
         cut.append((whole[begin:stop], target))
         done = stop
     return cut

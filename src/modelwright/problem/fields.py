@@ -7,13 +7,14 @@ the documentation.
 from __future__ import annotations
 
 import math
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationInfo, field_validator, model_validator
 
 from modelwright.records import Task
 
 Auto = Literal["auto"]
+TASKS = get_args(Task)
 
 
 def _text(value: Any) -> Any:
@@ -124,11 +125,13 @@ class Problem(Section):
     ] = _says("letters, digits, dots, dashes and underscores; at most 100")
     statement: Text = _says("what the model is for, in a sentence or two", "")
     correct: Text = _says("what a correct answer looks like, also in unclear cases", "")
-    task: Task | Auto = _says("auto, classification or regression", "auto")
+    task: Task | Auto = _says(f"auto, {', '.join(TASKS[:-1])} or {TASKS[-1]}", "auto")
     input: Annotated[str | tuple[Filled, ...], BeforeValidator(_texts)] = _says(
         'a column, a list of columns, or "*" for every column but the output', "*"
     )
-    output: Filled = _says("column that holds the right answers")
+    output: Filled | None = Field(
+        None, description="column that holds the right answers; language-modeling has none", validate_default=True
+    )
     metric: Filled = _says("auto, or the figure that decides: macro_f1, accuracy, r2...", "auto")
     goal: Number | None = _says("value of the metric that is good enough; unset: the best that the budget buys", None)
     constraints: Constraints = _says("limits that a deployed answer must keep", Constraints())
@@ -137,6 +140,16 @@ class Problem(Section):
     training: Training = _says("settings of training", Training())
     compute: Compute = _says("where the work runs", Compute())
     store: Filled | None = _says("null: a file in this folder; or postgresql://user@host/database", None)
+
+    @field_validator("output")
+    @classmethod
+    def _output_suits_task(cls, output: str | None, info: ValidationInfo) -> str | None:
+        task = info.data.get("task")  # None where the task itself is at fault
+        if output is None and task != "language-modeling":
+            raise ValueError("is missing|column that holds the right answers; only task: language-modeling has none")
+        if output is not None and task == "language-modeling":
+            raise ValueError(f"{output!r}|no output: a language model learns its input, text after text")
+        return output
 
     @model_validator(mode="after")
     def _input_is_not_output(self) -> Problem:

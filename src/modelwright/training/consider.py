@@ -5,13 +5,20 @@ from __future__ import annotations
 from importlib.util import find_spec
 from pathlib import Path
 
+import polars as pl
+
+from modelwright.data.parts import read_part
 from modelwright.models.catalogue import Entry, catalogue, locate, on_this_machine
 from modelwright.models.precision import device
 from modelwright.problem import Problem
-from modelwright.records import Candidate, Dataset, Schema
+from modelwright.records import Candidate, Dataset, Schema, Setting
 
 CLASSICAL = "trees, linear and their blend"
 ADAPTED = ("lora", "qlora")
+RANK = 16
+"""Of adapters: on small data a classifier gains nothing from more (Hu et al. 2021, table 6, find 8 enough)."""
+LANGUAGE_TASKS = ("language-modeling", "generation")
+"""What language models are for."""
 
 
 def consider(schema: Schema, dataset: Dataset, problem: Problem, *, folder: Path) -> list[Candidate]:
@@ -26,8 +33,35 @@ def consider(schema: Schema, dataset: Dataset, problem: Problem, *, folder: Path
         found = locate(base, folder=folder)
         wanted = "scratch" if isinstance(found, str) else "full"
         return [_asked(base, wanted, method)]
+    if schema.task in LANGUAGE_TASKS:
+        return _languages(dataset, method)
     listed = [_candidate(entry, schema, dataset, method) for entry in catalogue().values() if entry.kind == schema.kind]
     return sorted(listed, key=lambda each: not each.fits)
+
+
+def _languages(dataset: Dataset, method: str) -> list[Candidate]:
+    """Language models: one that is on this machine, else from scratch the largest that the texts are enough for."""
+    schema, size = dataset.schema, text_bytes(dataset)
+    listed = []
+    for entry in catalogue().values():
+        if entry.kind != "language":
+            continue
+        found = _candidate(entry, schema, dataset, method)
+        if found.fits and size < entry.least_bytes:
+            reason = f"for {entry.least_bytes / 1e6:g} MB of text or more, and there are {size / 1e6:.2g} MB"
+            found = Candidate(found.model, found.method, False, reason)
+        listed.append(found)
+    fitting = [each for each in listed if each.fits]
+    ready = [each for each in fitting if each.method != "scratch"]
+    own = [each for each in reversed(fitting) if each.method == "scratch"]
+    return [*ready, *own, *(each for each in listed if not each.fits)]
+
+
+def text_bytes(dataset: Dataset) -> int:
+    """Bytes of the texts that a language model would learn from."""
+    train = read_part(dataset, "train")
+    columns = [*dataset.schema.names, *([dataset.schema.output] if dataset.schema.task == "generation" else [])]
+    return sum(int(train[name].cast(pl.String).str.len_bytes().sum() or 0) for name in columns)
 
 
 def _asked(base: str, wanted: str, method: str) -> Candidate:
@@ -57,3 +91,12 @@ def _candidate(entry: Entry, schema: Schema, dataset: Dataset, method: str) -> C
     if entry.gpu_examples and (device() == "cpu" or dataset.parts["train"] < entry.gpu_examples):
         return Candidate(entry.name, kind, False, f"pays with a GPU and {entry.gpu_examples:,} examples")
     return Candidate(entry.name, kind, True, entry.about)
+
+
+def adapter_sizes(method: str) -> dict[str, Setting]:
+    """What adapters are like; nothing of them for other methods."""
+    return {
+        "rank": Setting(RANK if method in ADAPTED else 0, f"rule: {RANK} for adapters, none otherwise"),
+        "alpha": Setting(2 * RANK if method in ADAPTED else 0, "rule: twice the rank"),
+        "quantised": Setting(method == "qlora", "the method"),
+    }

@@ -107,9 +107,9 @@ class Forecast:
 
     def operations(self, *, steps: int, validate_every: int) -> float:
         """What the whole run calculates: steps, validations, and reading by the frozen encoder."""
-        shapes, lengths_N = self._shapes(steps), self.job.train.features.lengths_N
+        shapes, lengths_N = self._shapes(steps), self.job.train.lengths_N
         validations = 2 + math.ceil(steps / validate_every)
-        answered = _portions(self.job.validation.features.lengths_N) + _portions(self.job.watched.features.lengths_N)
+        answered = _portions(self.job.validation.features.lengths_W) + _portions(self.job.watched.features.lengths_W)
         cost = self.probe.cost
         reading = cost.answering(_portions(lengths_N)) if self.reads else 0.0
         return cost.training(shapes) * steps / len(shapes) + validations * cost.answering(answered) + reading

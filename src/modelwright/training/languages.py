@@ -1,8 +1,9 @@
-"""The job of a language model: from scratch on a stream of blocks, or going on from a pre-trained one."""
+"""The job of a language model: from scratch or going on from a pre-trained one, to model texts or to answer prompts."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,16 +13,21 @@ import polars as pl
 from modelwright.data.parts import targets_N
 from modelwright.errors import Fault, InputError
 from modelwright.models.catalogue import catalogue
+from modelwright.models.endings import settle_ends
 from modelwright.models.precision import device
 from modelwright.models.predictors.language_model import LanguageModel, Wording
 from modelwright.models.text import texts_of
+from modelwright.models.windows import Windows, windows_of
 from modelwright.records import Schema
-from modelwright.training.job import LEAST_WATCHED, MOST_WATCHED, Inputs, Job
+from modelwright.training.job import LEAST_WATCHED, MOST_WATCHED, Inputs, Job, Part
 from modelwright.training.objectives import OBJECTIVES
 from modelwright.training.streams import stream_of
 
 if TYPE_CHECKING:
     from modelwright.models.language import Language
+
+LONGEST_ANSWERS = 0.99
+"""Of the answers in training, what an answer of the model may be as long as. Chosen."""
 
 
 def build_language(
@@ -33,20 +39,21 @@ def build_language(
     settings: dict[str, Any],
     note: Callable[[str], None],
 ) -> Job:
-    """As `training.job.build`; `settings` hold `max_length` and, from scratch, `vocabulary` too."""
+    """As `training.job.build`; `settings` hold `max_length`, `stream` and, from scratch, `vocabulary` too."""
     import torch
 
     torch.manual_seed(settings["seed"])
-    texts = texts_of(schema, train)
     note("loading the model" if isinstance(base, Path) else "learning a vocabulary")
-    network, tokenizer = _network(base, texts, settings)
+    network, tokenizer = _network(schema, train, base, settings)
     network.to(device())
     note("reading the examples")
     predictor = LanguageModel(schema, network, Wording(max_length=settings["max_length"]), tokenizer)
+    if schema.task == "generation":
+        _set_wording(predictor, train, scratch=isinstance(base, str))
     watched = train[_spread(len(train), len(validation))]
     return Job(
         predictor=predictor,
-        train=stream_of(tokenizer, texts, length=settings["max_length"]),
+        train=_learnt(predictor, schema, train, settings),
         watched=_judged(predictor, schema, watched),
         validation=_judged(predictor, schema, validation),
         objective=OBJECTIVES["causal"](),
@@ -55,13 +62,18 @@ def build_language(
     )
 
 
-def _network(base: Path | str, texts: list[str], settings: dict[str, Any]) -> tuple[Language, Any]:
+def _network(schema: Schema, train: pl.DataFrame, base: Path | str, settings: dict[str, Any]) -> tuple[Language, Any]:
     from modelwright.models.language import language_from_scratch, language_in
     from modelwright.models.text import tokenizer_from
     from modelwright.models.vocabulary import learn_tokenizer
 
+    texts = texts_of(schema, train)
+    if schema.task == "generation":
+        texts += train[schema.output].cast(pl.String).fill_null("").to_list()
     if isinstance(base, Path):
-        return language_in(base, "causal"), tokenizer_from(base)
+        network, tokenizer = language_in(base, "causal"), tokenizer_from(base)
+        settle_ends(tokenizer, texts, model=base.name, rows=network.vocabulary.out_features)
+        return network, tokenizer
     entry = catalogue()[base]
     if entry.kind != "language" or entry.family is None:
         raise InputError(Fault("model.base", f"{base!r} takes {entry.kind}", "a language model"))
@@ -76,6 +88,36 @@ def _network(base: Path | str, texts: list[str], settings: dict[str, Any]) -> tu
     return language_from_scratch(entry.family, "causal", {**entry.config, **sizes}), tokenizer
 
 
+def _set_wording(predictor: LanguageModel, train: pl.DataFrame, *, scratch: bool) -> None:
+    """Whether prompts are put as conversations, and how long an answer may be.
+
+    Conversations are, and so are prompts to a model that has a template or none of its own habits yet. A model that
+    only goes on with texts is asked to.
+    """
+    schema, tokenizer, how = predictor.schema, predictor.tokenizer, predictor.preparation
+    talks = any(column.kind == "messages" for column in schema.inputs)
+    chat = talks or scratch or bool(tokenizer.chat_template)
+    predictor.preparation = replace(how, chat=chat)
+    template = predictor.asking.template
+    if template is not None and template.ours:
+        tokenizer.chat_template = template.source  # saved with the tokenizer, so that others put prompts alike
+    answers = predictor.asking.encoder.ids(train[schema.output].cast(pl.String).fill_null("").to_list())
+    longest = int(np.quantile([len(each) for each in answers], LONGEST_ANSWERS)) + 8
+    predictor.preparation = replace(predictor.preparation, max_new_tokens=min(longest, how.max_length // 2))
+    predictor.network.model.generation_config.eos_token_id = list(predictor.asking.stops())
+
+
+def _learnt(predictor: LanguageModel, schema: Schema, train: pl.DataFrame, settings: dict[str, Any]) -> Part:
+    """What the loop learns from: one stream, or texts by themselves, of like length within a batch."""
+    if settings["stream"]:
+        return stream_of(predictor.tokenizer, texts_of(schema, train), length=settings["max_length"])
+    if schema.task == "generation":
+        windows = predictor.prepare(train)
+    else:
+        windows = windows_of(predictor.tokenizer, texts_of(schema, train), length=settings["max_length"])
+    return Inputs(windows.tokens, windows.targets, np.zeros(len(windows.tokens)), by_token=True)
+
+
 def _spread(count: int, validation: int) -> np.ndarray:
     """Which training texts are watched: from all over the part."""
     watched = min(count, MOST_WATCHED, max(LEAST_WATCHED, validation))
@@ -83,5 +125,5 @@ def _spread(count: int, validation: int) -> np.ndarray:
 
 
 def _judged(predictor: LanguageModel, schema: Schema, examples: pl.DataFrame) -> Inputs:
-    features = predictor.prepare(examples)
+    features: Windows = predictor.prepare(examples)
     return Inputs(features, features.targets, targets_N(schema, examples), by_token=True)

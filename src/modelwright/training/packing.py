@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from modelwright.models.completions import IGNORED, Completions
-from modelwright.training.objectives import Batch
+from modelwright.models.completions import Completions
+from modelwright.training.objectives import IGNORED, Batch
 
 if TYPE_CHECKING:
     import torch

@@ -98,10 +98,9 @@ def probe(job: Job, truth_N: np.ndarray, *, metric: str, precision: str, reads: 
         reads: The run starts with the frozen encoder's features.
         place: A folder on the disk that checkpoints will be written to.
     """
-    first = np.zeros(1, dtype=int)
-    example = {name: each.to(job.device) for name, each in job.train.features.batch(first).items()}
-    length = int(job.train.features.lengths_N[0])
-    cost = cost_of(job.network, example, length=length, rank=job.settings["rank"])
+    first = job.order(0)[0][:1]
+    length = int(job.train.lengths_N[first[0]])
+    cost = cost_of(job.network, job.fetch(first).inputs, length=length, rank=job.settings["rank"])
     weights_count = sum(each.numel() for each in job.network.parameters())
     read, head_seconds = Line(0.0, 0.0), 0.0
     if reads:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -10,8 +11,10 @@ from modelwright.errors import RefusedError
 from modelwright.models.precision import device
 from modelwright.problem import Problem
 from modelwright.records import Schema, Setting
-from modelwright.training.consider import ADAPTED
+from modelwright.training.consider import LANGUAGE_TASKS, adapter_sizes
 from modelwright.training.estimate import Forecast
+from modelwright.training.job import Job
+from modelwright.training.language_rules import language_sizes
 
 MAX_TOKENS = 256
 """Longer texts are cut: on news and reviews the first 256 tokens hold nearly all that a classifier uses, and time
@@ -20,14 +23,17 @@ LEAST_EPOCHS = 0.2
 """Training on less than this share of the examples is not worth its name. Chosen."""
 OFTEN_BELOW = 2
 """With fewer epochs than that, validation comes twice an epoch. Chosen."""
-RANK = 16
-"""Of adapters: on small data a classifier gains nothing from more (Hu et al. 2021, table 6, find 8 enough)."""
+LANGUAGE_EPOCHS = {True: 20.0, False: 3.0}
+"""From scratch, and not: what is read again is worth nearly as much up to four times and little after sixteen
+(Muennighoff et al. 2023, section 6); validation ends it before that where it is so."""
 BUDGET_SHARE = 0.8
 """Of the budget, what the epochs may be planned to fill: forecasts are off by up to a tenth, and saving costs."""
 
 
 def sizes(schema: Schema, train: Any, problem: Problem, base: Path | str, method: str) -> dict[str, Setting]:
     """The settings that must be known before the network is built."""
+    if schema.task in LANGUAGE_TASKS:
+        return language_sizes(schema, train, problem, base, method)
     asked = problem.training
     image = schema.kind == "image"
     batch_size = Setting(64 if image else 32, "rule: 64 images, 32 texts")
@@ -41,9 +47,7 @@ def sizes(schema: Schema, train: Any, problem: Problem, base: Path | str, method
         "vary": Setting(image, "rule: images are varied, texts are not"),
         "seed": Setting(problem.seed, "problem.yaml"),
         "max_grad_norm": Setting(asked.max_grad_norm, "problem.yaml"),
-        "rank": Setting(RANK if method in ADAPTED else 0, f"rule: {RANK} for adapters, none otherwise"),
-        "alpha": Setting(2 * RANK if method in ADAPTED else 0, "rule: twice the rank"),
-        "quantised": Setting(method == "qlora", "the method"),
+        **adapter_sizes(method),
     }
 
 
@@ -71,18 +75,15 @@ def schedule(forecast: Forecast, problem: Problem, *, scratch: bool, budget_seco
     """
     asked, job = problem.training, forecast.job
     count, per_epoch = len(job.train), len(job.order(0))
-    if scratch:
-        epochs, rule = min(60.0, max(10.0, 60_000 / count)), "rule: 60,000 images seen, 10 to 60 epochs"
-    else:
-        epochs, rule = min(10.0, max(3.0, 12_000 / count)), "rule: 12,000 texts seen, 3 to 10 epochs"
+    habits = _habits(job, count, scratch=scratch)
+    epochs, rule = habits.epochs
     if asked.epochs != "auto":
         epochs, rule = float(asked.epochs), "problem.yaml"
     else:
         affordable = _affordable(forecast, budget_seconds)
         if affordable < epochs:
             epochs, rule = affordable, "what the budget allows"
-    rate = 2e-3 if scratch else 5e-4 if job.settings["rank"] else 5e-5
-    rate_origin = "rule: 2e-3 from scratch, 5e-4 for adapters, 5e-5 for a pre-trained encoder"
+    rate, rate_origin = habits.learning_rate
     if asked.learning_rate != "auto":
         rate, rate_origin = float(asked.learning_rate), "problem.yaml"
     steps = max(1, math.ceil(epochs * per_epoch))
@@ -91,15 +92,43 @@ def schedule(forecast: Forecast, problem: Problem, *, scratch: bool, budget_seco
         "epochs": Setting(round(epochs, 3), rule),
         "steps": Setting(steps, "epochs x batches"),
         "validate_every": Setting(min(every, steps), "rule: each epoch, or half of one where there are under two"),
-        "patience": Setting(12 if scratch else 3, "rule: validations without a better one before stopping"),
+        "patience": Setting(habits.patience, "rule: validations without a better one before stopping"),
         "learning_rate": Setting(rate, rate_origin),
         "warmup": Setting(0.06, "rule"),
-        "head": Setting("random" if scratch else "linear fit on frozen features", "rule"),
+        "head": Setting(habits.head, "rule"),
         "micro_batches": Setting(1, "a batch fits in memory"),
         "budget_seconds": Setting(
             round(budget_seconds), "problem.yaml" if asked.budget_minutes else "default for this machine"
         ),
     }
+
+
+@dataclass(frozen=True, slots=True)
+class _Habits:
+    """How a kind of network is usually trained; each with the rule in words."""
+
+    epochs: tuple[float, str]
+    learning_rate: tuple[float, str]
+    patience: int
+    head: str
+
+
+def _habits(job: Job, count: int, *, scratch: bool) -> _Habits:
+    rank = job.settings["rank"]
+    if job.predictor.schema.task in LANGUAGE_TASKS:
+        return _Habits(
+            (LANGUAGE_EPOCHS[scratch], "rule: 20 passes from scratch, 3 for a pre-trained language model"),
+            (2e-3 if scratch else 2e-4 if rank else 2e-5, "rule: 2e-3 from scratch, 2e-4 for adapters, else 2e-5"),
+            3,
+            "random",
+        )
+    rate_rule = "rule: 2e-3 from scratch, 5e-4 for adapters, 5e-5 for a pre-trained encoder"
+    rate = (2e-3 if scratch else 5e-4 if rank else 5e-5), rate_rule
+    if scratch:
+        seen = min(60.0, max(10.0, 60_000 / count)), "rule: 60,000 images seen, 10 to 60 epochs"
+        return _Habits(seen, rate, 12, "random")
+    seen = min(10.0, max(3.0, 12_000 / count)), "rule: 12,000 texts seen, 3 to 10 epochs"
+    return _Habits(seen, rate, 3, "linear fit on frozen features")
 
 
 def _affordable(forecast: Forecast, budget_seconds: float) -> float:

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from torch import nn
 
-    from modelwright.models.networks import Network
     from modelwright.training.probe import Shape
 
 ACTIVATION_FACTOR = 1.4
@@ -81,7 +80,7 @@ class Cost:
         return sum(count * length * (own + 4 * self.attention * length) for count, length in shapes)
 
 
-def cost_of(network: Network, inputs: dict[str, Any], *, length: int, rank: int) -> Cost:
+def cost_of(network: Any, inputs: dict[str, Any], *, length: int, rank: int) -> Cost:
     """The cost of a network.
 
     Args:
@@ -92,8 +91,8 @@ def cost_of(network: Network, inputs: dict[str, Any], *, length: int, rank: int)
     """
     from torch import nn
 
-    linear = [each for each in network.encoder.modules() if isinstance(each, nn.Linear)]
-    config = network.encoder.config.to_dict()
+    linear = [each for each in network.transformer.modules() if isinstance(each, nn.Linear)]
+    config = network.transformer.config.to_dict()
     if "num_hidden_layers" in config and linear:
         adapters = sum(rank * (each.in_features + each.out_features) for each in linear)
         products = sum(each.weight.numel() for each in linear)

@@ -127,7 +127,7 @@ def _about_words(problem: Problem) -> list[Question]:
     questions = []
     if not problem.statement.strip():
         questions.append(Question("statement", "What is the model for, and who acts on its answers?"))
-    if not problem.correct.strip():
+    if not problem.correct.strip() and problem.task != "language-modeling":
         unclear = "an example could be answered in two ways" if problem.task != "regression" else "it was not measured"
         questions.append(Question("correct", f"What does a correct answer look like, also where {unclear}?"))
     return questions
@@ -169,6 +169,12 @@ def _constant_score(metric: str, dataset: Dataset) -> float:
     from modelwright.models.predictors import Predictions
 
     schema = dataset.schema
+    if schema.task in ("generation", "language-modeling"):
+        from modelwright.ladder.rungs import RUNGS
+
+        known, asked = read_part(dataset, "train"), read_part(dataset, "validation")
+        constant = RUNGS["constant"].fit(schema, known, seed=0)
+        return score(metric, schema, targets_N(schema, asked), constant.predict(asked))
     train_N = targets_N(schema, read_part(dataset, "train"))
     truth_N = targets_N(schema, read_part(dataset, "validation"))
     if schema.task == "classification":

@@ -115,18 +115,22 @@ def _common(dataset: Dataset, found: Sequence[Contender]) -> tuple[np.ndarray, l
     positions_N = kept[0][0]
     for theirs_N, _ in kept[1:]:
         positions_N = np.intersect1d(positions_N, theirs_N)
-    truths: dict[int, float] = {}
-    for part in ("train", "validation"):
-        examples = read_part(dataset, part)
-        truths |= dict(zip(examples[POSITION].to_list(), targets_N(dataset.schema, examples), strict=True))
-    truth_N = np.array([truths[position] for position in positions_N.tolist()])
+    parts = [read_part(dataset, "train"), read_part(dataset, "validation")]
+    known_N = np.concatenate([part[POSITION].to_numpy() for part in parts])
+    truth_N = np.concatenate([targets_N(dataset.schema, part) for part in parts])
+    truth_N = truth_N[_where(known_N, positions_N)]
     return truth_N, [_taken(theirs_N, answers, positions_N) for theirs_N, answers in kept]
 
 
 def _taken(theirs_N: np.ndarray, answers: Predictions, positions_N: np.ndarray) -> Predictions:
     """`answers`, which are to the examples at `theirs_N`, to those at `positions_N` alone."""
-    order_N = np.argsort(theirs_N, kind="stable")
-    return answers.take(order_N[np.searchsorted(theirs_N, positions_N, sorter=order_N)])
+    return answers.take(_where(theirs_N, positions_N))
+
+
+def _where(known_N: np.ndarray, positions_N: np.ndarray) -> np.ndarray:
+    """The places in `known_N` of `positions_N`, all of which are in it."""
+    order_N = np.argsort(known_N, kind="stable")
+    return np.asarray(order_N[np.searchsorted(known_N, positions_N, sorter=order_N)])
 
 
 def _best_rung(found: Sequence[Contender], ranks: Sequence[float]) -> Contender | None:

@@ -20,7 +20,7 @@ from modelwright.workflow.check import faults_with, resolved_metric
 if TYPE_CHECKING:
     import polars as pl
 
-    from modelwright.data.infer import Inferred
+    from modelwright.data.inferred import Inferred
 
 
 _SQLITE = "sqlite:///"
@@ -35,7 +35,7 @@ class Started:
     task: str
     kind: str
     inputs: tuple[str, ...]
-    output: str
+    output: str | None
     metric: str
     goal: float | None
     classes: dict[str, int]
@@ -65,7 +65,7 @@ def new(
         query: What to ask a database.
         output: The column with the right answers; inferred if unset.
         inputs: The columns to answer from; inferred if empty.
-        task: classification or regression; inferred if unset.
+        task: Of `records.Task`; inferred if unset.
         metric: The figure that decides; the default of the task if unset.
         goal: Its value that is good enough.
         progress: Told how much is read.
@@ -84,7 +84,7 @@ def new(
     source = source_from(data, folder)
     asked = {
         "name": re.sub(r"[^A-Za-z0-9._-]+", "-", folder.name).strip("-._")[:100] or "problem",
-        "output": output or "auto",
+        "output": output or (None if task == "language-modeling" else "auto"),
         "data.source": source,
         "data.query": query,
         "task": task,
@@ -93,14 +93,17 @@ def new(
     }
     stated = _stated({name: value for name, value in asked.items() if value is not None})
     inferred, outputs, count = _look(data, output, inputs or "*", stated, progress)
-    problem = stated.model_copy(update={"task": inferred.task, "output": inferred.output})
+    column = None if inferred.task == "language-modeling" else inferred.output
+    problem = stated.model_copy(update={"task": inferred.task, "output": column})
     schema, classes = _schema(inferred, outputs)
     faults = faults_with(problem, schema, classes)
     if faults:
         raise ProblemError(faults)
     chosen = resolved_metric(problem, schema, classes)
     values: dict[str, Any] = {name: value for name, value in asked.items() if value is not None}
-    values |= {"task": inferred.task, "output": inferred.output, "metric": chosen}
+    values |= {"task": inferred.task, "output": column, "metric": chosen}
+    if column is None:
+        del values["output"]
     if inputs or inferred.kind != "table":
         names = inputs or tuple(schema.names)
         values["input"] = names[0] if len(names) == 1 else names
@@ -114,7 +117,7 @@ def new(
         inferred.task,
         inferred.kind,
         tuple(schema.names),
-        inferred.output,
+        column,
         chosen,
         goal,
         classes,
@@ -177,6 +180,8 @@ def _look(
     hidden = [column] if column and column != output and column not in named else []
     inferred = infer(typed.drop(hidden), output=output, inputs=inputs, task=stated.task)
     assert POSITION in typed.columns
+    if inferred.output not in raw.columns:  # a language model has none: its texts are counted once they are cleaned
+        return inferred, pl.Series(dtype=pl.Float64), len(typed)
     outputs = as_outputs(typed[inferred.output], inferred.task, raw[inferred.output])
     return inferred, outputs.drop_nulls(), len(typed)
 
@@ -185,7 +190,7 @@ def _schema(inferred: Inferred, outputs: pl.Series) -> tuple[Schema, dict[str, i
     """The schema with its classes, and how many examples each class has."""
     from modelwright.data.outputs import classes_of, positive_of
 
-    if inferred.task in ("regression", "generation"):
+    if inferred.task not in ("classification", "multilabel"):
         return Schema(inferred.task, inferred.kind, inferred.inputs, inferred.output), {}
     found = dict(outputs.value_counts().iter_rows())
     counts = {name: int(found[name]) for name in classes_of(outputs)}
@@ -197,7 +202,7 @@ def _notes(inferred: Inferred, task: str | None, metric: str | None, chosen: str
     from modelwright.evaluation.metrics import METRICS
 
     notes = list(inferred.notes)
-    if task is None and not any("task" in note for note in notes):
+    if task is None and not any("task" in note or inferred.task in note for note in notes):
         why = "its values are labels" if inferred.task == "classification" else "its values are measured numbers"
         notes.insert(0, f"{inferred.task}, because of {inferred.output!r}: {why}")
     if metric is None:

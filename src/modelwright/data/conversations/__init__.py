@@ -23,7 +23,7 @@ from modelwright.data.conversations.turns import (
     turns_of,
     with_tools,
 )
-from modelwright.data.infer import FEWEST_EXAMPLES, Inferred
+from modelwright.data.inferred import FEWEST_EXAMPLES, Inferred
 from modelwright.data.sources.chunks import Dropped
 from modelwright.errors import Fault, SourceError
 from modelwright.records import POSITION, Column

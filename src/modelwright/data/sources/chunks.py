@@ -35,12 +35,14 @@ class Chunk:
 
     `frame` has the source's columns and `POSITION` (Int64, counted from 0 over all examples of the source,
     unreadable ones included). `dropped` lists the examples that stood between them and could not be read.
-    `notes` says, once per source, what was assumed in reading.
+    `notes` says, once per source, what was assumed in reading. `running` says that the examples follow one another
+    as the paragraphs of a text do.
     """
 
     frame: pl.DataFrame
     dropped: tuple[Dropped, ...] = ()
     notes: tuple[str, ...] = ()
+    running: bool = False
 
     @property
     def count(self) -> int:

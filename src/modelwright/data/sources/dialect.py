@@ -17,12 +17,13 @@ SAMPLE_EXAMPLES = 1_000
 """So many of the first records decide. Chosen: enough to meet most quoting, few enough for milliseconds."""
 
 # fmt: off
-_USUAL_NAMES = frozenset({
+USUAL_NAMES = frozenset({
     "id", "text", "label", "target", "class", "category", "sentiment", "title", "name", "date", "price", "age",
     "sex", "gender", "country", "city", "x", "y", "output", "input", "intent", "message", "comment", "review",
     "description", "value", "type", "score", "rating", "split", "image", "file", "filename", "url", "author",
 })
 # fmt: on
+"""What columns are often called."""
 _NUMBER = re.compile(r"\s*[-+]?[$€£]?(\d[\d,.]*|\.\d+)([eE][-+]?\d+)?\s*%?\s*")
 _MISSING = frozenset({"", "na", "n/a", "nan", "null", "none", "?", "-"})
 _NAME_LENGTH = 64  # a longer cell is hardly a column's name; chosen
@@ -213,7 +214,7 @@ def _is_header(first: Sequence[str], rest: Sequence[Sequence[str]], width: int) 
 
 def _vote(cell: str, below: list[str]) -> float:
     """For (above 0) or against (below 0) `cell` being the name of a column that holds `below`."""
-    if cell.lower() in _USUAL_NAMES:
+    if cell.lower() in USUAL_NAMES:
         return 2
     if not cell or not below:
         return 0

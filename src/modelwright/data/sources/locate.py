@@ -10,8 +10,10 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from modelwright.data.sources.chunks import Place
+from modelwright.data.sources.encoding import refuse_binary
 from modelwright.data.sources.fetch import decompressed, fetched, head_of
 from modelwright.data.sources.pictures import is_picture
+from modelwright.data.sources.plain import is_plain
 from modelwright.errors import Fault, SourceError
 from modelwright.registry import suggestion
 
@@ -21,6 +23,8 @@ SUFFIXES = {
     ".tab": "delimited",
     ".psv": "delimited",
     ".txt": "delimited",
+    ".text": "plain",
+    ".md": "plain",
     ".data": "delimited",
     ".jsonl": "jsonlines",
     ".ndjson": "jsonlines",
@@ -60,7 +64,7 @@ MAGIC = (
 TABLES = ("delimited", "json", "jsonlines", "parquet", "arrow")
 _DATABASES = frozenset({"sqlite", "postgresql", "postgres", "mysql", "mariadb", "mssql", "oracle", "duckdb"})
 _OFFICE = (".xlsx", ".xls", ".xlsm", ".ods", ".docx", ".doc", ".pdf")
-_READ_AS = "CSV, TSV, JSON, JSON Lines, Parquet, Arrow, a folder or zip of images, or a database URL"
+_READ_AS = "CSV, TSV, plain text, JSON, JSON Lines, Parquet, Arrow, a folder or zip of images, or a database URL"
 
 
 @contextmanager
@@ -161,7 +165,10 @@ def recognise(name: str, path: Path, *, promised: str) -> str:
         return source
     if promised in ("parquet", "zip", "sql"):
         raise SourceError(Fault(name, f"is no {promised} file: its first bytes are {head[:8]!r}", _READ_AS))
-    if promised:
+    if promised and not (promised == "delimited" and ".txt" in name.lower()):
         return promised
     start = head.lstrip(b"\xef\xbb\xbf \t\r\n")[:1]
-    return "jsonlines" if start == b"{" else "json" if start == b"[" else "delimited"
+    if not promised and start in (b"{", b"["):
+        return "jsonlines" if start == b"{" else "json"
+    refuse_binary(name, path)
+    return "plain" if is_plain(path) else "delimited"

@@ -143,6 +143,21 @@ def residuals(picture: Picture) -> str:
     return _svg("residuals", "predicted minus true", "examples", draw)
 
 
+def spread(picture: Picture, metric: str, value: float | None) -> str:
+    """How many texts have which figure by themselves, and that of all."""
+    if len(picture.spread) < 2:
+        return ""
+    middle_B, size_B = zip(*picture.spread, strict=True)
+
+    def draw(axes: Axes) -> None:
+        axes.bar(middle_B, size_B, width=(middle_B[1] - middle_B[0]) * 0.86, color=FIRST, linewidth=0)
+        if value is not None:
+            axes.axvline(value, color=SECOND, linewidth=1.4)
+        axes.locator_params(axis="x", nbins=5)
+
+    return _svg("spread", f"{metric} of a text by itself", "texts", draw)
+
+
 def confusion(classes: Sequence[str], counts_CC: Sequence[Sequence[int]]) -> str:
     """The confusion matrix of many classes: each row shaded by the share of its examples."""
     from matplotlib.collections import PatchCollection

@@ -18,7 +18,7 @@ from markupsafe import Markup
 from modelwright.evaluation import metrics
 from modelwright.evaluation.diagnose import HistoryPoint
 from modelwright.evaluation.judged import Picture
-from modelwright.evaluation.report import plots, tables, texts
+from modelwright.evaluation.report import plots, tables, texts, worst
 from modelwright.evaluation.report.story import Story
 from modelwright.evaluation.report.worst import WorstError
 from modelwright.evaluation.slices import slice_metric
@@ -64,6 +64,7 @@ def render(
         goal=goal,
         story=story,
         errors=errors,
+        worst_says=worst.SAYS.get(dataset.schema.task, worst.SAYS["classification"]),
         metric=metrics.find(report.metric),
         slice_metric=slice_metric(report.metric),
         verdict=texts.verdict(report, goal),
@@ -99,10 +100,16 @@ def _plots(report: Report, dataset: Dataset, picture: Picture, history: Sequence
         "calibration": plots.calibration(picture),
         "predicted": plots.predicted_and_true(picture, dataset.schema.output),
         "residuals": plots.residuals(picture),
+        "spread": plots.spread(picture, report.metric, _value(report)),
     }
     many = len(report.confusion) > CONFUSION_AS_TABLE
     drawn["confusion"] = plots.confusion(dataset.schema.classes, report.confusion) if many else ""
     return {name: Markup(svg) for name, svg in drawn.items()}
+
+
+def _value(report: Report) -> float | None:
+    found = report.metrics.get(report.metric)
+    return None if found is None else found.value
 
 
 @cache

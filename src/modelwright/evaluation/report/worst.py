@@ -5,14 +5,16 @@ from __future__ import annotations
 import base64
 import io
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import polars as pl
 
 from modelwright.data.parts import targets_N
-from modelwright.evaluation.words import number
+from modelwright.evaluation.metrics import each_N, find
+from modelwright.evaluation.words import figure, number
 from modelwright.models.predictors import Predictions
-from modelwright.records import POSITION, Schema
+from modelwright.records import POSITION, Schema, Task
 
 AT_MOST = 12
 """Errors that a reader is shown."""
@@ -22,6 +24,9 @@ CHARACTERS = 280
 
 COLUMNS = 8
 """Columns of a table that are shown."""
+
+LEAST_BYTES = 20
+"""Bytes of a text without which it is not shown among those that surprise most. Chosen."""
 
 SIDE = 72
 """Pixels of the longer side of a picture that is shown."""
@@ -38,6 +43,7 @@ class WorstError:
         truth: What was to be answered.
         answer: What was answered.
         how: "97% sure", or by how much the number is off.
+        written: Whether truth and answer are texts, and need room.
     """
 
     position: int | None
@@ -46,11 +52,32 @@ class WorstError:
     truth: str
     answer: str
     how: str
+    written: bool = False
 
 
-def worst_errors(schema: Schema, examples: pl.DataFrame, predictions: Predictions) -> tuple[WorstError, ...]:
-    """Wrong answers by how sure they were, or the numbers that are furthest off, worst first."""
+SAYS: dict[Task, str] = {
+    "classification": "Wrong answers, the surest first. Some may be wrong labels.",
+    "regression": "The answers that are furthest off.",
+    "generation": "The answers that have least in common with the right ones.",
+    "language-modeling": f"The texts that take most bits per byte, of those with {LEAST_BYTES} bytes or more.",
+}
+"""What the page says above them."""
+
+
+def worst_errors(
+    schema: Schema, examples: pl.DataFrame, predictions: Predictions, metric: str
+) -> tuple[WorstError, ...]:
+    """Wrong answers by how sure they were, numbers and texts by how far they are off, worst first.
+
+    Args:
+        schema: Of the predictor.
+        examples: Of validation.
+        predictions: To them.
+        metric: What written answers are ranked by.
+    """
     truth_N = targets_N(schema, examples)
+    if schema.task in ("generation", "language-modeling"):
+        return _worst_texts(schema, examples, truth_N, predictions, metric)
     if schema.task == "regression":
         assert predictions.values_N is not None
         badness_N = np.abs(predictions.values_N - truth_N)
@@ -60,6 +87,31 @@ def worst_errors(schema: Schema, examples: pl.DataFrame, predictions: Prediction
         badness_N = np.where(predictions.indices_N == truth_N, 0.0, badness_N)
     worst = np.argsort(-badness_N, kind="stable")[:AT_MOST]
     return tuple(_error(schema, examples, predictions, truth_N, int(i)) for i in worst if badness_N[i] > 0)
+
+
+def _worst_texts(
+    schema: Schema, examples: pl.DataFrame, truth_N: np.ndarray, predictions: Predictions, metric: str
+) -> tuple[WorstError, ...]:
+    found = find(metric)
+    figure_N = each_N(found, truth_N, predictions)
+    badness_N = found.perfect - figure_N if found.higher_is_better else figure_N
+    if schema.task == "language-modeling" and (truth_N >= LEAST_BYTES).any():  # a short text is all beginning and end
+        badness_N = np.where(truth_N >= LEAST_BYTES, badness_N, 0.0)
+    worst = np.argsort(-badness_N, kind="stable")[:AT_MOST]
+    return tuple(
+        _written(schema, examples.row(int(i), named=True), truth_N[i], predictions.array[i], metric, figure_N[i])
+        for i in worst
+        if badness_N[i] > 0
+    )
+
+
+def _written(schema: Schema, example: dict[str, Any], truth: Any, answer: Any, metric: str, value: float) -> WorstError:
+    cells = tuple((name, _text(example[name])) for name in schema.names)
+    how = f"{metric} {figure(metric, value)}"
+    if schema.task == "language-modeling":
+        how = f"{value:.2f} bits per byte: {answer:,.0f} bits for {truth:,.0f} bytes"
+        return WorstError(example.get(POSITION), cells, (), "", "", how, written=True)
+    return WorstError(example.get(POSITION), cells, (), _text(truth), _text(answer) or "nothing", how, written=True)
 
 
 def _error(schema: Schema, examples: pl.DataFrame, predictions: Predictions, truth_N: np.ndarray, i: int) -> WorstError:

@@ -11,6 +11,7 @@ RUNGS = Table(
     "rung",
     {
         "constant": "modelwright.ladder.rungs.constant:RUNG",
+        "ngram": "modelwright.ladder.rungs.ngram:RUNG",
         "rule": "modelwright.ladder.rungs.rule:RUNG",
         "linear": "modelwright.ladder.rungs.linear:RUNG",
         "neighbours": "modelwright.ladder.rungs.neighbours:RUNG",

@@ -53,10 +53,11 @@ def folds_N(
 def folds_within(dataset: Dataset, train: pl.DataFrame, count: int, *, seed: int) -> np.ndarray | None:
     """The folds of `train` that keep apart what the split kept apart; None where that cannot be done.
 
-    A split by time says that the past answers for the future: folds would let the future answer for the
-    past. Groups are not in the parts. Examples with equal inputs stay in one fold.
+    A split by time, or in the order of a text, says that what is earlier answers for what is later: folds would let
+    the later answer for the earlier. Groups are not in the parts. Examples with equal inputs stay in one fold.
     """
-    if len(train) < count or " by time (" in dataset.split or " kept whole" in dataset.split:
+    ordered = any(said in dataset.split for said in (" by time (", " kept whole", " in the order of the text"))
+    if len(train) < count or ordered:
         return None
     schema = dataset.schema
     groups_N = None
@@ -75,7 +76,7 @@ def out_of_fold(fit: Fit, schema: Schema, train: pl.DataFrame, fold_N: np.ndarra
             continue
         part = fit(schema, train.filter(~held), seed=seed).predict(train.filter(held)).array
         if answers is None:
-            answers = np.empty((len(train), *part.shape[1:]))
+            answers = np.empty((len(train), *part.shape[1:]), part.dtype)
         answers[held] = part
     assert answers is not None
     return as_predictions(schema, answers)

@@ -10,13 +10,13 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, cast
 
 import numpy as np
 import polars as pl
 
 from modelwright.errors import IntegrityError
-from modelwright.records import Column, Schema, plain
+from modelwright.records import Column, Schema, Task, plain
 from modelwright.registry import Table
 
 PREDICTORS = Table(
@@ -29,6 +29,8 @@ PREDICTORS = Table(
         "trees": "modelwright.models.predictors.trees:Trees",
         "blend": "modelwright.models.predictors.blend:Blend",
         "decision": "modelwright.models.predictors.decision:Decision",
+        "nearest_answer": "modelwright.models.predictors.nearest_answer:NearestAnswer",
+        "ngram": "modelwright.models.predictors.ngram:NGram",
         "transformer": "modelwright.models.predictors.transformer:Transformer",
         "language_model": "modelwright.models.predictors.language_model:LanguageModel",
         "fake": "modelwright.models.predictors.fake:Fake",
@@ -92,8 +94,18 @@ class Predictions:
 
 
 def as_predictions(schema: Schema, answers: np.ndarray) -> Predictions:
-    """The array as probabilities or values, whichever the task asks for."""
-    return Predictions(values_N=answers) if schema.task == "regression" else Predictions(answers)
+    """The array as what the task asks for: probabilities, values, spans or texts."""
+    form = _FORMS.get(schema.task)
+    return Predictions(answers) if form is None else Predictions(**{form: answers})
+
+
+_FORMS: dict[Task, str] = {
+    "regression": "values_N",
+    "language-modeling": "values_N",
+    "tagging": "spans_N",
+    "generation": "texts_N",
+}
+"""How answers are kept where they are no probabilities."""
 
 
 def softmax(scores_NC: np.ndarray) -> np.ndarray:
@@ -140,6 +152,29 @@ class Predictor(Protocol):
 
     def save(self, folder: Path) -> None:
         """Write the predictor's own files into `folder`, which exists."""
+
+
+class Completer(Protocol):
+    """What goes on with a text, besides being a Predictor: the kinds in COMPLETERS are both."""
+
+    def complete(self, prompts: Sequence[str], *, max_tokens: int, temperature: float, seed: int) -> list[str]:
+        """What each prompt goes on with, without the prompt; the same seed gives the same.
+
+        Args:
+            prompts: Any texts; an empty one begins a new text.
+            max_tokens: Tokens to write at most, of whatever the model takes for one; the text may end before.
+            temperature: 0 takes the likeliest token each time, 1 draws by the model's chances, more is wilder.
+            seed: Of the draws; a prompt's text also depends on its place among the prompts.
+        """
+
+
+COMPLETERS = frozenset({"ngram"})
+"""Kinds of predictors whose class is a Completer too."""
+
+
+def completer_of(predictor: Predictor) -> Completer | None:
+    """`predictor` as a Completer, where its kind is one."""
+    return cast(Completer, predictor) if predictor.kind in COMPLETERS else None
 
 
 def save_predictor(predictor: Predictor, folder: Path) -> None:

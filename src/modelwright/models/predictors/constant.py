@@ -8,25 +8,31 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 
+from modelwright.data.parts import objects
 from modelwright.errors import IntegrityError
 from modelwright.models.predictors import Predictions
 from modelwright.records import Schema
 
 FILE = "constant.json"
+SHOWN = 60
+"""Characters of a text that its description quotes."""
 
 
 class Constant:
-    """Answers with the shares of the classes, or with one value."""
+    """Answers with the shares of the classes, with one value, or with one text."""
 
     kind = "constant"
 
-    def __init__(self, schema: Schema, answer: tuple[float, ...]) -> None:
+    def __init__(self, schema: Schema, answer: tuple[float, ...] | str) -> None:
         self.schema = schema
         self._answer = answer
 
     @property
     def describes(self) -> str:
         """What it answers, in words."""
+        if isinstance(self._answer, str):
+            flat = " ".join(self._answer.split())
+            return f"always {flat if len(flat) <= SHOWN else flat[:SHOWN] + '…'!r}, the commonest answer"
         if self.schema.task == "regression":
             return f"always {self._answer[0]:.4g}, the mean"
         likeliest = int(np.argmax(self._answer))
@@ -34,6 +40,8 @@ class Constant:
 
     def predict(self, examples: pl.DataFrame) -> Predictions:
         """The same answer, once for each example."""
+        if isinstance(self._answer, str):
+            return Predictions(texts_N=objects([self._answer] * len(examples)))
         answers_NC = np.tile(np.asarray(self._answer, dtype=np.float64), (len(examples), 1))
         if self.schema.task == "regression":
             return Predictions(values_N=answers_NC[:, 0])
@@ -50,4 +58,4 @@ class Constant:
             answer = json.loads((folder / FILE).read_text(encoding="utf-8"))["answer"]
         except (OSError, ValueError, KeyError) as error:
             raise IntegrityError(f"{folder / FILE} cannot be read back: {error}") from error
-        return cls(schema, tuple(answer))
+        return cls(schema, answer if isinstance(answer, str) else tuple(answer))

@@ -12,12 +12,14 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 import polars as pl
 
+from modelwright.data.parts import objects
 from modelwright.errors import IntegrityError
 from modelwright.models.portions import by_length
 from modelwright.models.predictors import Predictions
 from modelwright.records import Schema
 
 if TYPE_CHECKING:
+    from modelwright.models.asking import Asking
     from modelwright.models.language import Language
     from modelwright.models.windows import Windows
 
@@ -27,14 +29,18 @@ TOGETHER = 16
 
 @dataclass(frozen=True, slots=True)
 class Wording:
-    """How an example becomes tokens.
+    """How an example becomes tokens, and an answer ends.
 
     Args:
         max_length: Tokens that the model reads at once.
+        max_new_tokens: Of an answer, at most; generation only.
+        chat: Whether prompts are put as a conversation, by the tokenizer's chat template.
         describes: What the model is, in a line.
     """
 
     max_length: int = 256
+    max_new_tokens: int = 64
+    chat: bool = False
     describes: str = ""
 
 
@@ -55,23 +61,44 @@ class LanguageModel:
         self.network = network
         self.preparation = preparation
         self.tokenizer = tokenizer
+        self._asking: Asking | None = None
 
     @property
     def describes(self) -> str:
         """How it answers, in a line."""
         return self.preparation.describes
 
+    @property
+    def asking(self) -> Asking:
+        """How prompts are put."""
+        from modelwright.models.asking import asking
+
+        if self._asking is None:
+            self._asking = asking(self.schema, self.tokenizer, chat=self.preparation.chat)
+        return self._asking
+
     def prepare(self, examples: pl.DataFrame) -> Windows:
-        """The examples as the network takes them: long ones in windows that share half their tokens."""
+        """The examples as the network takes them: long texts in windows that share half their tokens."""
         from modelwright.models.text import texts_of
-        from modelwright.models.windows import windows_of
+        from modelwright.models.windows import Windows, windows_of
 
         length = self.preparation.max_length
+        if self.schema.task == "generation":
+            learnt = self.asking.learnt(examples, max_length=length)
+            return Windows(learnt.tokens, learnt.targets_flat, np.arange(len(learnt)), len(learnt))
         return windows_of(self.tokenizer, texts_of(self.schema, examples), length=length, overlap=length // 2)
 
     def predict(self, examples: pl.DataFrame) -> Predictions:
-        """The bits that each text takes, in their order."""
+        """The answer to each prompt, or the bits that each text takes, in their order."""
+        if self.schema.task == "generation":
+            return Predictions(texts_N=objects(self._answered(examples)))
         return self.answers(self.outputs(self.prepare(examples)))
+
+    def _answered(self, examples: pl.DataFrame) -> list[str]:
+        how = self.preparation
+        prompts = self.asking.prompts(examples, room=how.max_length - how.max_new_tokens)
+        stops = self.asking.stops()
+        return [text.strip() for text in self._continued(prompts, max_tokens=how.max_new_tokens, stops=stops)]
 
     def outputs(self, features: Windows) -> np.ndarray:
         """Nats that the targets of each example take, and how many there are: float64 (N, 2)."""
@@ -126,7 +153,39 @@ class LanguageModel:
         room = self.preparation.max_length - max_tokens - 1
         found = self.tokenizer(list(prompts), add_special_tokens=False, return_attention_mask=False)["input_ids"]
         ids = [[start, *each[max(0, len(each) - room) :]] for each in found]
-        return continued(self.network, self.tokenizer, ids, max_tokens=max_tokens, temperature=temperature, seed=seed)
+        return self._continued(ids, max_tokens=max_tokens, temperature=temperature, seed=seed)
+
+    def _continued(
+        self,
+        prompts: Sequence[Sequence[int]],
+        *,
+        max_tokens: int,
+        stops: Sequence[int] = (),
+        temperature: float = 0.0,
+        seed: int = 0,
+    ) -> list[str]:
+        """The texts that the model puts after these tokens; prompts of like length are taken together."""
+        import torch
+
+        self.network.eval()
+        torch.manual_seed(seed)
+        order = sorted(range(len(prompts)), key=lambda position: len(prompts[position]))
+        found = [""] * len(prompts)
+        for first in range(0, len(order), TOGETHER):
+            chosen = order[first : first + TOGETHER]
+            ended = list(stops) or [self.tokenizer.eos_token_id]
+            rows = _generated(
+                self.network.model,
+                [prompts[position] for position in chosen],
+                pad=int(self.tokenizer.pad_token_id),
+                max_new_tokens=max_tokens,
+                eos_token_id=ended,
+                **({"do_sample": True, "temperature": temperature} if temperature > 0 else {"do_sample": False}),
+            )
+            texts = self.tokenizer.batch_decode([_until(row, ended) for row in rows], skip_special_tokens=True)
+            for position, text in zip(chosen, texts, strict=True):
+                found[position] = text
+        return found
 
     def save(self, folder: Path) -> None:
         """Write the model and the tokenizer in transformers' own layout, and the preparation."""
@@ -155,42 +214,25 @@ class LanguageModel:
         return cls(schema, language_in(folder, "causal").eval(), preparation, tokenizer_from(folder))
 
 
-def continued(
-    network: Language,
-    tokenizer: Any,
-    prompts: Sequence[Sequence[int]],
-    *,
-    max_tokens: int,
-    temperature: float,
-    seed: int,
-) -> list[str]:
-    """The texts that the model puts after these tokens; prompts of like length are taken together."""
+def _generated(model: Any, prompts: list[Sequence[int]], *, pad: int, **options: Any) -> list[list[int]]:
+    """The tokens that transformers' `generate` puts after each prompt."""
     import torch
 
-    network.eval()
-    device = next(network.parameters()).device
-    torch.manual_seed(seed)
-    drawing = {"do_sample": True, "temperature": temperature} if temperature > 0 else {"do_sample": False}
-    order = sorted(range(len(prompts)), key=lambda position: len(prompts[position]))
-    found = [""] * len(prompts)
-    for first in range(0, len(order), TOGETHER):
-        chosen = order[first : first + TOGETHER]
-        longest = max(len(prompts[position]) for position in chosen)
-        ids_nT = torch.full((len(chosen), longest), int(tokenizer.pad_token_id))
-        mask_nT = torch.zeros_like(ids_nT)
-        for row, position in enumerate(chosen):  # on the left: the next token follows on the right
-            ids_nT[row, longest - len(prompts[position]) :] = torch.tensor(prompts[position])
-            mask_nT[row, longest - len(prompts[position]) :] = 1
-        with torch.inference_mode():
-            longer_nT = network.model.generate(
-                input_ids=ids_nT.to(device),
-                attention_mask=mask_nT.to(device),
-                max_new_tokens=max_tokens,
-                eos_token_id=tokenizer.eos_token_id,
-                pad_token_id=tokenizer.pad_token_id,
-                **drawing,
-            )
-        added = tokenizer.batch_decode(longer_nT[:, longest:], skip_special_tokens=True)
-        for position, text in zip(chosen, added, strict=True):
-            found[position] = text
-    return found
+    longest = max(map(len, prompts))
+    ids_nT = torch.full((len(prompts), longest), pad)
+    mask_nT = torch.zeros_like(ids_nT)
+    for row, prompt in enumerate(prompts):  # padded on the left: the next token follows on the right
+        ids_nT[row, longest - len(prompt) :] = torch.tensor(prompt)
+        mask_nT[row, longest - len(prompt) :] = 1
+    device = next(model.parameters()).device
+    with torch.inference_mode():
+        longer_nT = model.generate(
+            input_ids=ids_nT.to(device), attention_mask=mask_nT.to(device), pad_token_id=pad, **options
+        )
+    tokens: list[list[int]] = longer_nT[:, longest:].tolist()
+    return tokens
+
+
+def _until(tokens: list[int], ends: Sequence[int]) -> list[int]:
+    """The tokens before the first that ends an answer."""
+    return tokens[: next((at for at, token in enumerate(tokens) if token in ends), len(tokens))]

@@ -8,10 +8,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
+from modelwright.models.text import IGNORED
 from modelwright.registry import Table
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
+
+__all__ = ["IGNORED", "OBJECTIVES", "Batch", "LossSum", "Objective"]
 
 OBJECTIVES = Table(
     "objective",
@@ -24,10 +27,6 @@ OBJECTIVES = Table(
         "causal": "modelwright.training.objectives.vocabulary:NextToken",
     },
 )
-
-
-IGNORED = -100
-"""The target of a token that carries no loss: padding, a prompt, a special token."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,108 @@
+"""How an example of generation is put to a language model: as a conversation by its template, or as it stands."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import polars as pl
+
+from modelwright.models.chat import ChatTemplate, Turn, begins_with, chat_template
+from modelwright.models.completions import Completions, chats, completions
+from modelwright.models.endings import stop_ids
+from modelwright.models.marking import Encoder
+from modelwright.models.text import texts_of
+from modelwright.records import Schema
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+PLACE = "this model"
+"""What messages call a model whose name is not at hand."""
+
+
+@dataclass(frozen=True, slots=True)
+class Asking:
+    """Puts examples to a model.
+
+    Args:
+        schema: Of generation.
+        tokenizer: With an end token (models/endings.py).
+        template: None: prompts are gone on with as they stand.
+        encoder: The tokenizer without its wrapping.
+    """
+
+    schema: Schema
+    tokenizer: Any
+    template: ChatTemplate | None
+    encoder: Encoder
+
+    def learnt(self, examples: pl.DataFrame, *, max_length: int) -> Completions:
+        """The examples with their answers as tokens, of which the answers carry loss.
+
+        Raises:
+            InputError: none can be learned from.
+        """
+        answers = examples[self.schema.output].cast(pl.String).fill_null("").to_list()
+        if self.template is None:
+            return completions(self.tokenizer, texts_of(self.schema, examples), answers, max_length=max_length)
+        talks = [
+            [*turns, {"role": "assistant", "content": answer}]
+            for turns, answer in zip(self.turns(examples), answers, strict=True)
+        ]
+        return chats(self.template, self.tokenizer, talks, max_length=max_length)
+
+    def prompts(self, examples: pl.DataFrame, *, room: int) -> list[list[int]]:
+        """What the model is asked, as tokens, `room` of them at most.
+
+        Of what is too long the oldest exchanges go first, then the beginning.
+        """
+        if self.template is None:
+            begin = begins_with(self.tokenizer)
+            found = self.encoder.ids(texts_of(self.schema, examples))
+            return [[*begin, *ids[max(0, len(ids) - room + len(begin)) :]] for ids in found]
+        talks = list(self.turns(examples))
+        found = self.encoder.ids([self.template.render(turns, ask=True).text for turns in talks])
+        return [
+            ids if len(ids) <= room else self._shorter(turns, room) for ids, turns in zip(found, talks, strict=True)
+        ]
+
+    def turns(self, examples: pl.DataFrame) -> Iterable[list[Turn]]:
+        """The turns before each answer."""
+        (column, *others) = self.schema.inputs
+        if column.kind == "messages" and not others:
+            return [json.loads(each) for each in examples[column.name].to_list()]
+        return [[{"role": "user", "content": text}] for text in texts_of(self.schema, examples)]
+
+    def stops(self) -> tuple[int, ...]:
+        """The tokens at which an answer ends."""
+        return stop_ids(self.tokenizer, self.template)
+
+    def _shorter(self, turns: list[Turn], room: int) -> list[int]:
+        assert self.template is not None
+        system = [turn for turn in turns[:1] if turn["role"] == "system"]
+        rest = turns[len(system) :]
+        while True:
+            (ids,) = self.encoder.ids([self.template.render([*system, *rest], ask=True).text])
+            later = next((at for at in range(1, len(rest)) if rest[at]["role"] == "user"), None)
+            if len(ids) <= room or later is None:
+                return ids[max(0, len(ids) - room) :]
+            rest = rest[later:]
+
+
+def asking(schema: Schema, tokenizer: Any, *, chat: bool, model: str = PLACE, roles: Iterable[str] = ()) -> Asking:
+    """How examples of `schema` are put to a model with this tokenizer.
+
+    Args:
+        schema: Of generation.
+        tokenizer: With an end token.
+        chat: By the tokenizer's chat template, or ours where it has none; else as they stand.
+        model: What the person called it.
+        roles: Those of the data.
+
+    Raises:
+        InputError: the template does not do what learning needs.
+    """
+    template = chat_template(tokenizer, model=model, roles=roles) if chat else None
+    return Asking(schema, tokenizer, template, Encoder(tokenizer, template.stop if template else tokenizer.eos_token))

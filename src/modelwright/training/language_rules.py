@@ -1,0 +1,73 @@
+"""The rules that resolve the sizes of a language model's training."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+
+from modelwright.models.precision import device
+from modelwright.problem import Problem
+from modelwright.records import Schema, Setting
+from modelwright.training.consider import adapter_sizes
+
+CONTEXT = {"cpu": 256, "cuda": 1024}
+"""Tokens that are read at once, at most. Chosen: attention's share of a step is small up to there."""
+ANSWERING = {"cpu": 512, "cuda": 2048}
+"""The same for prompts and their answers."""
+STEP_TOKENS = {"cpu": 4096, "cuda": 32_768}
+"""Tokens of a step. Chosen: large enough that a step is products and not overhead, small enough that there are many."""
+FEWEST_STEPS = 50
+"""Of an epoch: where texts are few, batches are smaller. Chosen."""
+LEAST_BATCH = 4
+"""Texts, or blocks, of a batch."""
+BYTES_PER_PIECE = 512
+"""Of text, for each piece of a vocabulary that is learnt from it, between 512 and 16,384 pieces. Chosen."""
+BYTES_PER_TOKEN = 4
+"""Of an English text in pieces of a vocabulary, about; for sizes that are chosen before there is one."""
+
+
+def language_sizes(
+    schema: Schema, train: pl.DataFrame, problem: Problem, base: Path | str, method: str
+) -> dict[str, Setting]:
+    """The settings that must be known before the network is built."""
+    asked, scratch, place = problem.training, isinstance(base, str), device()
+    place = "cpu" if place == "cpu" else "cuda"
+    names = [*schema.names, *([schema.output] if schema.task == "generation" else [])]
+    bytes_N = sum((train[name].cast(pl.String).str.len_bytes().fill_null(0).to_numpy() for name in names), np.zeros(1))
+    length = _length(schema, bytes_N, base, place)
+    stream = schema.task == "language-modeling" and float(bytes_N.mean()) / BYTES_PER_TOKEN > length.value / 2
+    tokens = min(length.value, max(8.0, float(bytes_N.mean()) / BYTES_PER_TOKEN)) if not stream else length.value
+    batch = _batch(bytes_N.sum() / BYTES_PER_TOKEN, tokens, place)
+    if asked.batch_size != "auto":
+        batch = Setting(asked.batch_size, "problem.yaml")
+    pieces = int(np.clip(2 ** round(np.log2(max(1.0, bytes_N.sum() / BYTES_PER_PIECE))), 512, 16_384))
+    vocabulary = Setting(pieces, f"rule: {BYTES_PER_PIECE} bytes of text a piece, 512 to 16,384")
+    return {
+        "batch_size": batch,
+        "max_length": length,
+        "stream": Setting(stream, "rule: texts longer than half of what is read at once are one stream"),
+        "vocabulary": vocabulary if scratch else Setting(0, "the model's own"),
+        "optimizer": Setting("muon" if scratch else "adamw", "rule: Muon from scratch, else AdamW"),
+        "seed": Setting(problem.seed, "problem.yaml"),
+        "max_grad_norm": Setting(asked.max_grad_norm, "problem.yaml"),
+        **adapter_sizes(method),
+    }
+
+
+def _length(schema: Schema, bytes_N: np.ndarray, base: Path | str, place: str) -> Setting:
+    """What is read at once: what 99 of 100 texts need, within what the model reads."""
+    from modelwright.models.text import longest_tokens
+
+    most = (ANSWERING if schema.task == "generation" else CONTEXT)[place]
+    limit = most if isinstance(base, str) else longest_tokens(base)
+    needed = float(np.quantile(bytes_N, 0.99)) / 2 + 32  # pieces of a small vocabulary hold about two bytes
+    fitting = 2 ** int(np.ceil(np.log2(max(32.0, needed))))
+    return Setting(min(most, limit, fitting), f"rule: what 99 of 100 texts need, at most {min(most, limit)} tokens")
+
+
+def _batch(total: float, tokens: float, place: str) -> Setting:
+    size = min(STEP_TOKENS[place], total / FEWEST_STEPS) / tokens
+    rounded = 2 ** round(np.log2(max(LEAST_BATCH, size)))
+    return Setting(int(rounded), f"rule: {STEP_TOKENS[place]:,} tokens a step, and {FEWEST_STEPS} steps an epoch")
