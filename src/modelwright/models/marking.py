@@ -28,7 +28,7 @@ class Encoder:
         self.fast.no_padding()
         self.stop = int(tokenizer.convert_tokens_to_ids(stop))
         special = [i for i, each in tokenizer.added_tokens_decoder.items() if each.special]
-        self.special = np.asarray(sorted({*special, *tokenizer.all_special_ids}), dtype=np.int32)
+        self.special = {*special, *tokenizer.all_special_ids}
         self.headers: dict[str, list[int]] = {}
 
     def ids(self, texts: list[str]) -> list[list[int]]:
@@ -66,10 +66,10 @@ class Encoder:
 
     def _led_up_to(self, text: str, begin: int, encoding: Any, ids: np.ndarray, first: int) -> bool:
         """Whether the tokens between the last control token and an answer are those of their text alone."""
-        control = np.flatnonzero(np.isin(ids[max(first - NEAR, 0) : first], self.special))
-        if not len(control):
+        before = range(first - 1, max(first - NEAR, 0) - 1, -1)
+        last = next((place for place in before if int(ids[place]) in self.special), None)
+        if last is None:
             return False
-        last = max(first - NEAR, 0) + int(control[-1])
         header = text[encoding.token_to_chars(last)[1] : begin]
         if len(header) > NEAR:
             return False
