@@ -36,6 +36,7 @@ _METHODS = {
     "qlora": "QLoRA",
 }
 _ANSWERED = {
+    "language-modeling": "how it goes on,",
     "regression": "{}, a number,",
     "generation": "{}, written",
     "tagging": "{}",
@@ -56,8 +57,6 @@ def about_problem(problem: Problem, dataset: Dataset, metric: str) -> Iterator[L
     source = count(len(schema.inputs), "column") if schema.kind == "table" else schema.kind
     answered = f"{len(schema.classes):,} classes of {schema.output}" if schema.classes else _ANSWERED[schema.task]
     what = f"{answered.format(schema.output)} from {source}"
-    if schema.task == "language-modeling":
-        what = f"how {schema.names[0]} goes on"
     sign = "≥" if METRICS[metric].higher_is_better else "≤"
     goal = f"no goal: the best {metric}"
     if problem.goal is not None:

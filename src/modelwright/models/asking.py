@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
-from modelwright.models.chat import ChatTemplate, Turn, begins_with, chat_template
+from modelwright.models.chat import ChatTemplate, Turn, begins_with, chat_template, questions_of, talks_of
 from modelwright.models.completions import Completions, chats, completions
 from modelwright.models.endings import stop_ids
 from modelwright.models.marking import Encoder
@@ -44,14 +43,10 @@ class Asking:
         Raises:
             InputError: none can be learned from.
         """
-        answers = examples[self.schema.output].cast(pl.String).fill_null("").to_list()
         if self.template is None:
+            answers = examples[self.schema.output].cast(pl.String).fill_null("").to_list()
             return completions(self.tokenizer, texts_of(self.schema, examples), answers, max_length=max_length)
-        talks = [
-            [*turns, {"role": "assistant", "content": answer}]
-            for turns, answer in zip(self.turns(examples), answers, strict=True)
-        ]
-        return chats(self.template, self.tokenizer, talks, max_length=max_length)
+        return chats(self.template, self.tokenizer, talks_of(self.schema, examples), max_length=max_length)
 
     def prompts(self, examples: pl.DataFrame, *, room: int) -> list[list[int]]:
         """What the model is asked, as tokens, `room` of them at most.
@@ -62,18 +57,11 @@ class Asking:
             begin = begins_with(self.tokenizer)
             found = self.encoder.ids(texts_of(self.schema, examples))
             return [[*begin, *ids[max(0, len(ids) - room + len(begin)) :]] for ids in found]
-        talks = list(self.turns(examples))
+        talks = questions_of(self.schema, examples)
         found = self.encoder.ids([self.template.render(turns, ask=True).text for turns in talks])
         return [
             ids if len(ids) <= room else self._shorter(turns, room) for ids, turns in zip(found, talks, strict=True)
         ]
-
-    def turns(self, examples: pl.DataFrame) -> Iterable[list[Turn]]:
-        """The turns before each answer."""
-        (column, *others) = self.schema.inputs
-        if column.kind == "messages" and not others:
-            return [json.loads(each) for each in examples[column.name].to_list()]
-        return [[{"role": "user", "content": text}] for text in texts_of(self.schema, examples)]
 
     def stops(self) -> tuple[int, ...]:
         """The tokens at which an answer ends."""

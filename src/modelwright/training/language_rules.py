@@ -38,12 +38,13 @@ def language_sizes(
     bytes_N = sum((train[name].cast(pl.String).str.len_bytes().fill_null(0).to_numpy() for name in names), np.zeros(1))
     length = _length(schema, bytes_N, base, place)
     stream = schema.task == "language-modeling" and float(bytes_N.mean()) / BYTES_PER_TOKEN > length.value / 2
-    tokens = min(length.value, max(8.0, float(bytes_N.mean()) / BYTES_PER_TOKEN)) if not stream else length.value
-    batch = _batch(bytes_N.sum() / BYTES_PER_TOKEN, tokens, place)
+    tokens = length.value if stream else min(length.value, 1 + float(bytes_N.mean()) / BYTES_PER_TOKEN)
+    pieces = bytes_N.sum() / BYTES_PER_TOKEN / tokens if stream else len(bytes_N)
+    batch = _batch(pieces, tokens, place)
     if asked.batch_size != "auto":
         batch = Setting(asked.batch_size, "problem.yaml")
-    pieces = int(np.clip(2 ** round(np.log2(max(1.0, bytes_N.sum() / BYTES_PER_PIECE))), 512, 16_384))
-    vocabulary = Setting(pieces, f"rule: {BYTES_PER_PIECE} bytes of text a piece, 512 to 16,384")
+    learnt = int(np.clip(2 ** round(np.log2(max(1.0, bytes_N.sum() / BYTES_PER_PIECE))), 512, 16_384))
+    vocabulary = Setting(learnt, f"rule: {BYTES_PER_PIECE} bytes of text a piece, 512 to 16,384")
     return {
         "batch_size": batch,
         "max_length": length,
@@ -67,7 +68,8 @@ def _length(schema: Schema, bytes_N: np.ndarray, base: Path | str, place: str) -
     return Setting(min(most, limit, fitting), f"rule: what 99 of 100 texts need, at most {min(most, limit)} tokens")
 
 
-def _batch(total: float, tokens: float, place: str) -> Setting:
-    size = min(STEP_TOKENS[place], total / FEWEST_STEPS) / tokens
+def _batch(pieces: float, tokens: float, place: str) -> Setting:
+    """How many texts, or blocks, of so many tokens a step takes."""
+    size = min(STEP_TOKENS[place] / tokens, pieces / FEWEST_STEPS)
     rounded = 2 ** round(np.log2(max(LEAST_BATCH, size)))
     return Setting(int(rounded), f"rule: {STEP_TOKENS[place]:,} tokens a step, and {FEWEST_STEPS} steps an epoch")

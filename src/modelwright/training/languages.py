@@ -13,7 +13,8 @@ import polars as pl
 from modelwright.data.parts import targets_N
 from modelwright.errors import Fault, InputError
 from modelwright.models.catalogue import catalogue
-from modelwright.models.endings import settle_ends
+from modelwright.models.chat import chat_template, roles_of, talks_of
+from modelwright.models.endings import check_stop, settle_ends
 from modelwright.models.precision import device
 from modelwright.models.predictors.language_model import LanguageModel, Wording
 from modelwright.models.text import texts_of
@@ -26,6 +27,8 @@ from modelwright.training.streams import stream_of
 if TYPE_CHECKING:
     from modelwright.models.language import Language
 
+CHECKED = 100
+"""Examples whose answers must end in a token at which generation stops; the rest is made in the same way."""
 LONGEST_ANSWERS = 0.99
 """Of the answers in training, what an answer of the model may be as long as. Chosen."""
 
@@ -49,7 +52,7 @@ def build_language(
     note("reading the examples")
     predictor = LanguageModel(schema, network, Wording(max_length=settings["max_length"]), tokenizer)
     if schema.task == "generation":
-        _set_wording(predictor, train, scratch=isinstance(base, str))
+        _set_wording(predictor, train, model=str(base), scratch=isinstance(base, str))
     watched = train[_spread(len(train), len(validation))]
     return Job(
         predictor=predictor,
@@ -64,14 +67,14 @@ def build_language(
 
 def _network(schema: Schema, train: pl.DataFrame, base: Path | str, settings: dict[str, Any]) -> tuple[Language, Any]:
     from modelwright.models.language import language_from_scratch, language_in
-    from modelwright.models.text import tokenizer_from
+    from modelwright.models.text import tokenizer_in
     from modelwright.models.vocabulary import learn_tokenizer
 
     texts = texts_of(schema, train)
     if schema.task == "generation":
         texts += train[schema.output].cast(pl.String).fill_null("").to_list()
     if isinstance(base, Path):
-        network, tokenizer = language_in(base, "causal"), tokenizer_from(base)
+        network, tokenizer = language_in(base, "causal"), tokenizer_in(base)
         settle_ends(tokenizer, texts, model=base.name, rows=network.vocabulary.out_features)
         return network, tokenizer
     entry = catalogue()[base]
@@ -88,7 +91,7 @@ def _network(schema: Schema, train: pl.DataFrame, base: Path | str, settings: di
     return language_from_scratch(entry.family, "causal", {**entry.config, **sizes}), tokenizer
 
 
-def _set_wording(predictor: LanguageModel, train: pl.DataFrame, *, scratch: bool) -> None:
+def _set_wording(predictor: LanguageModel, train: pl.DataFrame, *, model: str, scratch: bool) -> None:
     """Whether prompts are put as conversations, and how long an answer may be.
 
     Conversations are, and so are prompts to a model that has a template or none of its own habits yet. A model that
@@ -98,13 +101,17 @@ def _set_wording(predictor: LanguageModel, train: pl.DataFrame, *, scratch: bool
     talks = any(column.kind == "messages" for column in schema.inputs)
     chat = talks or scratch or bool(tokenizer.chat_template)
     predictor.preparation = replace(how, chat=chat)
+    if chat:
+        chat_template(tokenizer, model=model, roles=roles_of(talks_of(schema, train)))
     template = predictor.asking.template
     if template is not None and template.ours:
         tokenizer.chat_template = template.source  # saved with the tokenizer, so that others put prompts alike
     answers = predictor.asking.encoder.ids(train[schema.output].cast(pl.String).fill_null("").to_list())
     longest = int(np.quantile([len(each) for each in answers], LONGEST_ANSWERS)) + 8
     predictor.preparation = replace(predictor.preparation, max_new_tokens=min(longest, how.max_length // 2))
-    predictor.network.model.generation_config.eos_token_id = list(predictor.asking.stops())
+    stops = predictor.asking.stops()
+    predictor.network.model.generation_config.eos_token_id = list(stops)
+    check_stop(predictor.asking.learnt(train.head(CHECKED), max_length=how.max_length), stops)
 
 
 def _learnt(predictor: LanguageModel, schema: Schema, train: pl.DataFrame, settings: dict[str, Any]) -> Part:
