@@ -44,6 +44,9 @@ class Learner(Predictor, Protocol):
     def drawn(self, count: int, seed: int = 0) -> Any:
         """Outputs for so many examples, drawn at random: to see how long what follows takes."""
 
+    def writing_seconds(self, count: int) -> float:
+        """What writing the answers to so many examples takes, timed on a few; 0 where they are read off outputs."""
+
     def answers(self, outputs: Any) -> Predictions:
         """What these outputs mean."""
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -128,6 +129,14 @@ class LanguageModel:
     def drawn(self, count: int, seed: int = 0) -> np.ndarray:
         """Outputs for so many examples, drawn at random: to see how long what follows takes."""
         return np.random.default_rng(seed).uniform(1, 10, size=(count, 2))
+
+    def writing_seconds(self, count: int) -> float:
+        """What answering so many prompts takes where each answer is as long as one may be."""
+        if self.schema.task != "generation":
+            return 0.0
+        began = time.perf_counter()
+        self.complete(["?"] * TOGETHER, max_tokens=self.preparation.max_new_tokens)
+        return (time.perf_counter() - began) * count / TOGETHER
 
     def answers(self, outputs: np.ndarray) -> Predictions:
         """Bits instead of nats."""

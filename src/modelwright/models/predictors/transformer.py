@@ -95,6 +95,10 @@ class Transformer:
         """Outputs for so many examples, drawn at random: to see how long what follows takes."""
         return np.random.default_rng(seed).normal(size=(count, self.network.head.out_features))
 
+    def writing_seconds(self, count: int) -> float:
+        """Nothing: answers are read off the outputs."""
+        return 0.0
+
     def loss(self, outputs_NK: np.ndarray, truth_N: np.ndarray) -> float:
         """Mean cross-entropy, or half the mean squared error of the standardised value."""
         answers, deviation = self.answers(outputs_NK), self.preparation.target_deviation
