@@ -7,6 +7,7 @@ at once (training/objectives/portioned.py). Letters: n examples, T tokens, D wid
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any, Literal
 
@@ -97,12 +98,31 @@ def language_in(folder: Path, kind: Kind, *, quantised: bool = False) -> Languag
     Raises:
         InputError: there is none, or it is of a family whose scores are no linear layer.
     """
+    _check_direction(folder, kind)
     try:
         model = loaded(_auto(kind), folder, quantised=quantised)
     except (OSError, ValueError, KeyError, RuntimeError) as error:
         found = f"{folder} cannot be loaded as a {kind} language model: {error}"
         raise InputError(Fault("model.base", found, "config.json and model.safetensors of one")) from error
     return Language(model, kind)
+
+
+def _check_direction(folder: Path, kind: Kind) -> None:
+    """Return unless a model that reads in both directions is to say what comes next: it would look.
+
+    Raises:
+        InputError: it is one.
+    """
+    from transformers.models.auto.modeling_auto import MODEL_FOR_MASKED_LM_MAPPING_NAMES
+
+    try:
+        config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return  # loading says what is wrong with it
+    family = config.get("model_type")
+    if kind == "causal" and family in MODEL_FOR_MASKED_LM_MAPPING_NAMES and not config.get("is_decoder"):
+        found = f"{folder} is a {family}, which reads texts in both directions and cannot go on with one"
+        raise InputError(Fault("model.base", found, "a causal language model, such as a Llama or a Qwen"))
 
 
 def language_from_scratch(family: str, kind: Kind, config: dict[str, Any]) -> Language:

@@ -13,7 +13,7 @@ from modelwright.models.encode import is_remembered
 from modelwright.models.precision import best_precision
 from modelwright.problem import Problem
 from modelwright.records import Candidate, Dataset, Estimate, Interval, Plan, Progress, Setting, identify
-from modelwright.training.consider import CLASSICAL, consider
+from modelwright.training.consider import CLASSICAL, LANGUAGE_TASKS, consider
 from modelwright.training.estimate import Forecast, estimated
 from modelwright.training.job import build, load_libraries
 from modelwright.training.memory import Watch
@@ -74,7 +74,8 @@ def plan(
         build_seconds = time.perf_counter() - began
         note("timing a few steps")
         scratch, precision = isinstance(base, str), settings["precision"]
-        reads = not (scratch or is_remembered(job.network, job.examples.features, precision=precision))
+        reads = not (scratch or schema.task in LANGUAGE_TASKS)
+        reads = reads and not is_remembered(job.network, job.examples.features, precision=precision)
         truth_N = targets_N(schema, validation)
         measured = probe(job, truth_N, metric=metric, precision=precision, reads=reads, place=folder)
         forecast = Forecast(job, measured, build_seconds, watch.peak_bytes, reads)
