@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
 
 from pydantic import TypeAdapter
@@ -17,7 +18,7 @@ from modelwright.evaluation.intervals import all_intervals
 from modelwright.models.predictors import save_predictor
 from modelwright.models.predictors.out_of_sample import save_out_of_sample
 from modelwright.models.predictors.transformer import outputs_NK
-from modelwright.records import POSITION, Dataset, Plan, Run, digest, identify
+from modelwright.records import POSITION, Dataset, Plan, Remark, Run, digest, identify
 from modelwright.training import checkpoint as checkpoints
 from modelwright.training.basis import Basis, not_exact
 from modelwright.training.calibrate import best_temperature
@@ -28,7 +29,9 @@ RECORD = "run.json"
 """The record and what it rests on: a call that was killed after training, before its record was stored, finds it."""
 
 
-def finish(job: Job, dataset: Dataset, plan: Plan, course: Course, status: Status, *, folder: Path) -> Run:
+def finish(
+    job: Job, dataset: Dataset, plan: Plan, course: Course, status: Status, remarks: Sequence[Remark], *, folder: Path
+) -> Run:
     """The record of a run whose network holds the best weights in the shape that is saved; they are saved here."""
     schema = dataset.schema
     validation = read_part(dataset, "validation")
@@ -62,6 +65,7 @@ def finish(job: Job, dataset: Dataset, plan: Plan, course: Course, status: Statu
             "peak_memory_bytes": course.peak_memory_bytes / expected.peak_memory_bytes.value - 1,
         },
         not_exact=tuple(course.not_exact),
+        remarks=tuple(remarks),
     )
     identified: Run = identify(record)
     return identified
