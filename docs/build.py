@@ -18,6 +18,7 @@ from modelwright.ladder.rungs import RUNGS
 from modelwright.models.catalogue import catalogue
 from modelwright.problem.fields import Problem, Section
 from modelwright.training.objectives import OBJECTIVES
+from modelwright.training.reporters import REPORTERS
 
 PAGE = Path(__file__).with_name("commands.md")
 
@@ -66,7 +67,13 @@ def _tables() -> Iterator[str]:
     yield from ("## Metrics", "", "| name | meaning |", "|---|---|")
     yield from (f"| `{name}` | {METRICS[name].describes} |" for name in METRICS)
     yield from ("", "## Tables", "", "What can be named, and what an outside package may add to:", "")
-    for what, names in (("source", SOURCES), ("rung", RUNGS), ("objective", OBJECTIVES), ("model", catalogue())):
+    for what, names in (
+        ("source", SOURCES),
+        ("rung", RUNGS),
+        ("objective", OBJECTIVES),
+        ("reporter", REPORTERS),
+        ("model", catalogue()),
+    ):
         yield f"- **{what}**: " + ", ".join(f"`{name}`" for name in names)
     yield ""
 

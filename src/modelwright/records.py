@@ -227,6 +227,15 @@ class Plan:
 
 
 @dataclass(frozen=True, slots=True)
+class Remark:
+    """Something about a run that its losses show: a sentence with figures and what to do."""
+
+    kind: Literal["spike", "lost", "slow", "overfitting", "underfitting"]
+    step: int
+    sentence: str
+
+
+@dataclass(frozen=True, slots=True)
 class Run:
     """Step 4: what training did. `not_exact` says why an undisturbed run would have ended with other bits, if so."""
 
@@ -243,6 +252,7 @@ class Run:
     peak_memory_bytes: int
     forecast_error: dict[str, float]
     not_exact: tuple[str, ...] = ()
+    remarks: tuple[Remark, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,7 +15,7 @@ import polars as pl
 from modelwright.records import POSITION, Column, Dataset, Schema, Seal
 
 TESTS = Path(__file__).resolve().parent.parent
-LOGS = ("log.jsonl", "log.csv", "history.json")
+LOGS = ("log.jsonl", "log.csv", "history.json", "remarks.jsonl")
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,7 @@ import pytest
 
 from modelwright.errors import ResourceError
 from modelwright.evaluation.diagnose import HistoryPoint
-from modelwright.training.logs import Logs, last_losses
+from modelwright.training.logs import Logs
 from modelwright.training.loop import Step
 
 
@@ -56,7 +56,7 @@ def test_what_is_after_the_checkpoint_is_cut_off(tmp_path: Path, torn: str) -> N
         opened.write(torn)
     with Logs(parts, step=6) as logs:
         assert logs.lacking == [] and [each.step for each in logs.history] == [0, 4]
-        assert last_losses(parts, 2) == [1 / 5, 1 / 6]
+        assert logs.losses() == [1 / number for number in range(1, 7)]
         for number in range(7, 11):
             logs.step(step(number))
             if number == 8:

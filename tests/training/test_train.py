@@ -12,14 +12,14 @@ import polars as pl
 import pytest
 
 from modelwright.data.parts import read_part, targets_N
-from modelwright.errors import InputError, IntegrityError
+from modelwright.errors import InputError, IntegrityError, RefusedError
 from modelwright.evaluation.diagnose import HistoryPoint
 from modelwright.models.predictors import load_predictor
 from modelwright.models.predictors.out_of_sample import load_out_of_sample
 from modelwright.problem import Problem
 from modelwright.records import Dataset, Plan, Progress, Run
 from modelwright.training import basis
-from modelwright.training import train as room
+from modelwright.training import underway as room
 from modelwright.training.job import Job
 from modelwright.training.plan import plan
 from modelwright.training.train import train
@@ -164,6 +164,23 @@ def test_a_call_after_the_end_gives_the_record_again(text_dataset: Dataset, prob
     written = (tmp_path / "run/predictor/model.safetensors").stat().st_mtime_ns
     assert trained(text_dataset, made, tmp_path / "run") == run
     assert (tmp_path / "run/predictor/model.safetensors").stat().st_mtime_ns == written
+
+
+def test_a_run_that_is_lost_stops_and_keeps_its_best_checkpoint(
+    text_dataset: Dataset, problem: Problem, tmp_path: Path
+) -> None:
+    """Learning rates a hundred times too high; a second call says the same from where it stopped."""
+    training = problem.training.model_copy(update={"learning_rate": 0.5, "epochs": 30.0})
+    made = planned(text_dataset, problem.model_copy(update={"training": training}), tmp_path)
+    made.settings["patience"] = dataclasses.replace(made.settings["patience"], value=99)
+    told = r"training diverged.*set training\.learning_rate below 0\.17\. The best checkpoint, of step \d+, is kept in "
+    with pytest.raises(RefusedError, match=told) as first:
+        trained(text_dataset, made, tmp_path / "run")
+    assert '"kind": "lost"' in (tmp_path / "run/remarks.jsonl").read_text()
+    assert list((tmp_path / "run/checkpoints").glob("step-*"))
+    with pytest.raises(RefusedError) as second:
+        trained(text_dataset, made, tmp_path / "run")
+    assert str(second.value) == str(first.value)
 
 
 def test_a_spent_budget_stops_with_the_best_so_far(text_dataset: Dataset, problem: Problem, tmp_path: Path) -> None:

@@ -25,6 +25,10 @@ app = typer.Typer(
 Folder = Annotated[Path, typer.Argument(metavar="DIR", help="The project's folder.", show_default=False)]
 AsJson = Annotated[bool, typer.Option("--json", help="Print the record as one JSON object.")]
 Force = Annotated[bool, typer.Option("--force", help="Make it again even if nothing has changed.")]
+ReportTo = Annotated[
+    list[str] | None,
+    typer.Option(help="tensorboard, mlflow, wandb or trackio hears of the training; may be repeated."),
+]
 HERE = Path()
 
 
@@ -123,12 +127,12 @@ def plan(folder: Folder = HERE, force: Force = False, json: AsJson = False) -> N
 
 
 @app.command()
-def train(folder: Folder = HERE, force: Force = False, json: AsJson = False) -> None:
+def train(folder: Folder = HERE, report_to: ReportTo = None, force: Force = False, json: AsJson = False) -> None:
     """Step 4: train as planned; goes on where a killed call stopped."""
     with speaking(folder, as_json=json) as speaker:
         from modelwright.cli.story import about_run
 
-        project = _project(folder, speaker)
+        project = _project(folder, speaker, report_to)
         run = project.train(force=force)
         speaker.tell(about_run(run, project.ladder().metric))
         speaker.answer(run)
@@ -170,12 +174,13 @@ def package(folder: Folder = HERE, force: Force = False, json: AsJson = False) -
 def run(
     folder: Folder = HERE,
     train: Annotated[bool, typer.Option("--train", help="Train even where the verdict says stop.")] = False,
+    report_to: ReportTo = None,
     force: Force = False,
     json: AsJson = False,
 ) -> None:
     """All steps in order, to the report on the test part and the package."""
     with speaking(folder, as_json=json) as speaker:
-        _run(_project(folder, speaker), speaker, train=train, force=force)
+        _run(_project(folder, speaker, report_to), speaker, train=train, force=force)
 
 
 @app.command()
@@ -238,10 +243,10 @@ def demo(
         _run(_project(folder, speaker), speaker, train=False, force=force)
 
 
-def _project(folder: Path, speaker: Speaker) -> Project:
+def _project(folder: Path, speaker: Speaker, report_to: Iterable[str] | None = None) -> Project:
     from modelwright.workflow import Project
 
-    return Project(folder, progress=speaker.display)
+    return Project(folder, progress=speaker.display, report_to=report_to or ())
 
 
 def _run(project: Project, speaker: Speaker, *, train: bool, force: bool) -> None:

@@ -182,6 +182,7 @@ def about_run(run: Run, metric: str) -> Iterator[Line]:
     parts.append(f"{ended[run.status]} in {duration(run.seconds)}{forecast}")
     yield "Train", " · ".join(parts)
     yield from (("", f"not exact: {reason}") for reason in run.not_exact)
+    yield from (("", f"! {remark.sentence}") for remark in run.remarks)
 
 
 def about_report(report: Report) -> Iterator[Line]:

@@ -66,6 +66,7 @@ def evaluate(
     split: Split = "validation",
     baseline: tuple[str, Predictor] | None = None,
     history: Sequence[HistoryPoint] = (),
+    remarks: Sequence[str] = (),
     fitted_on: pl.DataFrame | None = None,
     story: Story | None = None,
     seed: int = 0,
@@ -80,6 +81,7 @@ def evaluate(
         metric: The metric that `goal` and the comparison with `baseline` are about.
         split: "test" spends a look of the seal, unless this very predictor was judged before.
         history: Losses by epoch, oldest first, for the diagnosis and the learning curves.
+        remarks: What stood out while it was trained, a sentence each; told with the diagnosis.
         fitted_on: The examples that were learned from; the training part where not given.
         story: The records before this one, for the HTML.
         seed: Of the bootstrap.
@@ -99,6 +101,10 @@ def evaluate(
     theirs = _ask_baseline(question, validation)
     learned = read_part(dataset, "train") if fitted_on is None else fitted_on
     diagnosis = _diagnosis(question, validation, answers, theirs, learned, history)
+    if remarks:
+        diagnosis = replace(
+            diagnosis, evidence="; while it was trained: ".join((diagnosis.evidence, "; ".join(remarks)))
+        )
     look = None
     if split == "test":
         look = _look(question)

@@ -20,28 +20,21 @@ from modelwright.records import POSITION, Dataset, Plan, Run, digest, identify
 from modelwright.training import checkpoint as checkpoints
 from modelwright.training.basis import Basis, not_exact
 from modelwright.training.calibrate import best_temperature
-from modelwright.training.course import Clock, Course, Status
+from modelwright.training.course import Clock, Status
 from modelwright.training.estimate import off_by
 from modelwright.training.job import Job
-from modelwright.training.memory import Watch
+from modelwright.training.memory import Peak
+from modelwright.training.underway import UnderWay
 
 RECORD = "run.json"
 """The record and what it rests on: a call that was killed after training, before its record was stored, finds it."""
 
 
 def finish(
-    job: Job,
-    dataset: Dataset,
-    plan: Plan,
-    course: Course,
-    status: Status,
-    *,
-    clock: Clock,
-    watch: Watch,
-    folder: Path,
+    job: Job, dataset: Dataset, plan: Plan, under: UnderWay, status: Status, *, clock: Clock, peak: Peak, folder: Path
 ) -> Run:
     """The record of a run whose network holds the best weights in the shape that is saved; they are saved here."""
-    schema = dataset.schema
+    schema, course = dataset.schema, under.course
     validation = read_part(dataset, "validation")
     predictor = job.predictor
     outputs = predictor.outputs(job.validation.features)
@@ -57,7 +50,7 @@ def finish(
     save_out_of_sample(folder / "predictor", validation[POSITION].to_numpy(), answers)
     weights = {p.name: checkpoints.file_sha256(p) for p in sorted((folder / "predictor").rglob("*.safetensors"))}
     figures = all_intervals(schema, truth_N, answers)
-    seconds, peak = clock.seconds, max(course.peak_memory_bytes, watch.peak_bytes)
+    seconds, most = clock.seconds, max(course.peak_memory_bytes, peak.bytes)
     share = course.step / job.settings["steps"]  # a run may stop early
     record = Run(
         id="",
@@ -70,9 +63,10 @@ def finish(
         train_loss=course.train_loss,
         validation=figures,
         seconds=seconds,
-        peak_memory_bytes=peak,
-        forecast_error=off_by(plan.estimate, share=share, seconds=seconds, peak_memory_bytes=peak),
+        peak_memory_bytes=most,
+        forecast_error=off_by(plan.estimate, share=share, seconds=seconds, peak_memory_bytes=most),
         not_exact=tuple(course.not_exact),
+        remarks=tuple(under.watch.remarks),
     )
     identified: Run = identify(record)
     return identified

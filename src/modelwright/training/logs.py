@@ -2,7 +2,7 @@
 
 `log.jsonl` and `log.csv` have one line for each step and nothing in them that depends on the clock, so a run that was
 killed and went on ends with the same bytes as one that was not. `speed.csv` has the seconds. `history.json` has the
-validations.
+validations, `remarks.jsonl` what stood out.
 """
 
 from __future__ import annotations
@@ -10,16 +10,17 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
+from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import TextIO
 
 from modelwright.evaluation.diagnose import HistoryPoint
-from modelwright.records import plain
+from modelwright.records import Remark, plain
 from modelwright.training.checkpoint import write_whole, writing
 from modelwright.training.loop import Step
 
-LOG, TABLE, SPEED, HISTORY = "log.jsonl", "log.csv", "speed.csv", "history.json"
+LOG, TABLE, SPEED, HISTORY, REMARKS = "log.jsonl", "log.csv", "speed.csv", "history.json", "remarks.jsonl"
 COLUMNS = ("number", "epoch", "loss", "units", "learning_rate", "gradient_norm")
 _HEADS = {LOG: "", TABLE: ",".join(COLUMNS) + "\n", SPEED: "number,seconds,units_per_second\n"}
 
@@ -69,18 +70,26 @@ class Logs:
         with writing(self._folder, "the history"):
             write_whole(self._folder / HISTORY, json.dumps(points))
 
+    def remarks(self, remarks: Sequence[Remark]) -> None:
+        """Write all that stood out so far."""
+        lines = [json.dumps(dataclasses.asdict(remark), ensure_ascii=False) + "\n" for remark in remarks]
+        with writing(self._folder, "the remarks"):
+            write_whole(self._folder / REMARKS, "".join(lines))
+
+    def losses(self) -> list[float]:
+        """The losses of the steps that are in the log, in order; none where others altered it."""
+        try:
+            with (self._folder / LOG).open(encoding="utf-8") as lines:
+                return [float(json.loads(line)["loss"]) for line in lines]
+        except (ValueError, KeyError, TypeError):
+            return []
+
     def sync(self) -> None:
         """Wait until all that was written is on the disk: a checkpoint must not know of steps that no log has."""
         with writing(self._folder, "the log"):
             for file in self._files.values():
                 file.flush()
                 os.fsync(file.fileno())
-
-
-def last_losses(folder: Path, count: int) -> list[float]:
-    """The losses of the last `count` steps in the log."""
-    with (folder / LOG).open(encoding="utf-8") as lines:
-        return [json.loads(line)["loss"] for line in lines][-count:]
 
 
 def _cut(path: Path, head: str, step: int) -> bool:

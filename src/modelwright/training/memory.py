@@ -30,7 +30,7 @@ def memory_bytes() -> int:
     return int(psutil.Process().memory_info().rss)
 
 
-class Watch:
+class Peak:
     """Watches the peak of memory while it is entered: the resident memory, or the GPU's where there is one.
 
     The system keeps the highest figure of a process's whole life. Where that has risen since, it is the answer,
@@ -43,7 +43,7 @@ class Watch:
         self._end = threading.Event()
         self._thread = threading.Thread(target=self._look, daemon=True)
 
-    def __enter__(self) -> Watch:
+    def __enter__(self) -> Peak:
         import torch
 
         if torch.cuda.is_available():
@@ -59,7 +59,7 @@ class Watch:
             self._thread.join()
 
     @property
-    def peak_bytes(self) -> int:
+    def bytes(self) -> int:
         """The peak so far."""
         now = memory_bytes()
         highest = _highest_bytes()

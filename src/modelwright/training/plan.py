@@ -16,7 +16,7 @@ from modelwright.records import Candidate, Dataset, Estimate, Interval, Plan, Pr
 from modelwright.training.consider import CLASSICAL, LANGUAGE_TASKS, consider
 from modelwright.training.estimate import Forecast, estimated
 from modelwright.training.job import build, load_libraries
-from modelwright.training.memory import Watch
+from modelwright.training.memory import Peak
 from modelwright.training.past import corrected, kind_of_job
 from modelwright.training.probe import probe
 from modelwright.training.rules import schedule, sizes
@@ -68,7 +68,7 @@ def plan(
         progress(Progress("plan", what, 0))
 
     load_libraries(settings)
-    with Watch() as watch:
+    with Peak() as peak:
         began = time.perf_counter()
         job = build(schema, train, validation, base=base, settings={**settings, "micro_batches": 1}, note=note)
         build_seconds = time.perf_counter() - began
@@ -78,7 +78,7 @@ def plan(
         reads = reads and not is_remembered(job.network, job.examples.features, precision=precision)
         truth_N = targets_N(schema, validation)
         measured = probe(job, truth_N, metric=metric, precision=precision, reads=reads, place=folder)
-        forecast = Forecast(job, measured, build_seconds, watch.peak_bytes, reads)
+        forecast = Forecast(job, measured, build_seconds, peak.bytes, reads)
     origins |= schedule(forecast, problem, scratch=scratch, budget_seconds=budget_seconds)
     origins["metric"] = Setting(metric, "problem")
     steps, every = origins["steps"].value, origins["validate_every"].value

@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import shutil
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +20,7 @@ from modelwright.errors import RefusedError
 from modelwright.problem import WORK, Problem, load
 from modelwright.records import Dataset, Package, Plan, Progress, Report, Run, Verdict, digest
 from modelwright.store import ProjectLock, RecordStore, open_store
+from modelwright.training.reporters import check as check_reporters
 from modelwright.version import code_version
 from modelwright.workflow import killed
 from modelwright.workflow.check import Check, check, check_names
@@ -52,11 +53,18 @@ class Project:
     Args:
         folder: It has a `problem.yaml`, from `new` or by hand.
         progress: Told how far a long step is.
+        report_to: Names of reporters that hear of the training, besides its own logs.
     """
 
-    def __init__(self, folder: Path | str = ".", *, progress: Callable[[Progress], None] = lambda _: None) -> None:
-        self.folder = Path(folder).expanduser().resolve()
-        self.progress = progress
+    def __init__(
+        self,
+        folder: Path | str = ".",
+        *,
+        progress: Callable[[Progress], None] = lambda _: None,
+        report_to: Iterable[str] = (),
+    ) -> None:
+        check_reporters(report_to := tuple(report_to))
+        self.folder, self.progress, self.report_to = Path(folder).expanduser().resolve(), progress, report_to
         self.notes: list[str] = []
         self._lock = ProjectLock(self.folder / WORK / "lock")
         self._depth = 0
@@ -276,7 +284,7 @@ class Project:
         return records
 
     def _given(self, records: dict[str, Any], split: Split) -> Given:
-        return Given(self.folder, self.problem, self.progress, records, dict(self._seconds), split)
+        return Given(self.folder, self.problem, self.progress, records, dict(self._seconds), split, self.report_to)
 
     def _key(self, step: Step, given: Given) -> tuple[str, dict[str, Any]]:
         """The key of the record that `step` makes of `given`, and all that is in it."""

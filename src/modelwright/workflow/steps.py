@@ -36,6 +36,7 @@ class Given:
     records: Mapping[str, Any]
     seconds: Mapping[str, float]  # what the steps before took
     split: Split = "validation"
+    report_to: tuple[str, ...] = ()
 
     def the(self, noun: type[R]) -> R:
         """The record of the step before that is a `noun`."""
@@ -177,6 +178,7 @@ def _train(given: Given, folder: Path) -> Run:
         project=given.folder,
         budget_seconds=given.budget.training_seconds(_spent(given, "dataset", "verdict", "plan")),
         progress=given.progress,
+        report_to=given.report_to,
     )
 
 
@@ -211,6 +213,8 @@ def _evaluate(given: Given, folder: Path) -> Report:
     if choice.chosen.trained:
         text = (choice.chosen.folder.parent / "history.json").read_text(encoding="utf-8")
         history = [HistoryPoint(**point) for point in json.loads(text)]
+    # over- and underfitting are the diagnosis' own: it knows the figures that the run ended with
+    stood_out = [each.sentence for each in run.remarks if each.kind in ("spike", "slow")] if run and history else []
     baseline, predictor = choice.baseline, load_predictor(choice.chosen.folder)
     report = evaluate(
         dataset,
@@ -222,6 +226,7 @@ def _evaluate(given: Given, folder: Path) -> Report:
         split=given.split,
         baseline=(baseline.name, load_predictor(baseline.folder)) if baseline else None,
         history=history,
+        remarks=stood_out,
         story=Story(problem=problem, verdict=verdict, plan=plan, run=run),
         seed=problem.seed,
         to=folder,
