@@ -14,6 +14,7 @@ import pytest
 
 from modelwright.deployment.load import Loaded, load_package
 from modelwright.deployment.package import package
+from modelwright.models.fitting.ngram import fit_ngram
 from modelwright.models.predictors import Predictor
 from modelwright.models.predictors.fake import Fake
 from modelwright.records import Column, Package, Schema
@@ -86,6 +87,21 @@ def price() -> Case:
     generator = np.random.default_rng(0)
     examples = pl.DataFrame({"rooms": generator.uniform(1, 9, COUNT), "price": generator.uniform(1, 5, COUNT)})
     return Case(Fake(Schema("regression", "table", (Column("rooms", "number"),), "price")), examples)
+
+
+@pytest.fixture(scope="session")
+def written() -> Case:
+    asked = [f"what comes after number {i}?" for i in range(COUNT)]
+    examples = pl.DataFrame({"ask": asked, "say": [f"number {i + 1}" for i in range(COUNT)]})
+    return Case(Fake(Schema("generation", "text", (Column("ask", "text"),), "say")), examples)
+
+
+@pytest.fixture(scope="session")
+def modelled() -> Case:
+    texts = [f"the {('red', 'blue', 'old')[i % 3]} house – number {i}" for i in range(COUNT)]
+    examples = pl.DataFrame({"line": texts, "bytes": [float(len(text.encode())) for text in texts]})
+    schema = Schema("language-modeling", "text", (Column("line", "text"),), "bytes")
+    return Case(fit_ngram(schema, examples, seed=0, order=5), examples)
 
 
 def png(shade: int, side: int = 8) -> bytes:

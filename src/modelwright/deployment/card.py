@@ -13,8 +13,8 @@ from typing import Any
 
 import yaml
 
-from modelwright.deployment.signature import Signature, example_input
-from modelwright.models.predictors import Predictor
+from modelwright.deployment.signature import SAID, Signature, example_input
+from modelwright.models.predictors import Predictor, completer_of
 from modelwright.models.predictors.decision import Decision
 from modelwright.records import Schema
 
@@ -26,6 +26,8 @@ PIPELINES = {
     ("image", "classification"): "image-classification",
     ("table", "classification"): "tabular-classification",
     ("table", "regression"): "tabular-regression",
+    ("text", "generation"): "text-generation",
+    ("text", "language-modeling"): "text-generation",
 }
 
 
@@ -77,9 +79,14 @@ def _purpose(predictor: Predictor, problem: Mapping[str, Any]) -> Iterator[str]:
     if problem.get("statement"):
         yield _line(problem["statement"]) + "\n"
     inputs = f"`{schema.names[0]}`" if len(schema.names) == 1 else f"{len(schema.names)} columns of a table"
-    outputs = f"one of {len(schema.classes)} classes" if schema.classes else "a number"
+    outputs = f"`{schema.output}`: one of {len(schema.classes)} classes"
+    if not schema.classes:
+        named = "" if schema.task == "language-modeling" else f"`{schema.output}`: "
+        outputs = named + SAID.get(schema.task, "a number")
     kind = schema.kind if len(schema.names) == 1 else "table"
-    yield f"It reads {inputs} ({kind}) and answers with `{schema.output}`: {outputs}."
+    yield f"It reads {inputs} ({kind}) and answers with {outputs}."
+    if completer_of(predictor) is not None:
+        yield "It can also go on with a text (`POST /complete`)."
     if isinstance(predictor, Decision):
         weights = sorted(zip(predictor.weights_C, schema.classes, strict=True), reverse=True)[:SHOWN_CLASSES]
         spoken = ", ".join(f"`{_line(name)}` x{weight:.3g}" for weight, name in weights)
@@ -137,6 +144,8 @@ def _figures(report: Mapping[str, Any], problem: Mapping[str, Any]) -> Iterator[
 
 def _limits(schema: Schema, dataset: Mapping[str, Any], report: Mapping[str, Any]) -> Iterator[str]:
     yield "- It knows only what its data showed; on inputs of another origin the figures above do not hold."
+    if schema.task in ("generation", "language-modeling"):
+        yield "- What it writes may be untrue, and may repeat what it learnt from word for word."
     if schema.classes:
         yield f"- It always answers with one of its {len(schema.classes)} classes, also where none fits."
     weakest = sorted(report.get("classes") or [], key=lambda figures: figures["f1"])[:WEAKEST]

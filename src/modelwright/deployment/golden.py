@@ -34,7 +34,7 @@ def draw(examples: pl.DataFrame, schema: Schema, seed: int) -> pl.DataFrame:
     generator = np.random.default_rng(seed)
     if schema.output not in examples.columns:
         return examples[np.sort(generator.choice(len(examples), CASES, replace=False))]
-    if schema.task == "regression":
+    if schema.task in ("regression", "language-modeling"):
         order_N = examples[schema.output].arg_sort(nulls_last=True).to_numpy()
         chosen = [int(generator.choice(stratum)) for stratum in np.array_split(order_N, CASES)]
         return examples[sorted(chosen)]
@@ -58,12 +58,13 @@ def lines(predictor: Predictor, examples: pl.DataFrame, signature: Signature) ->
     predictions = predictor.predict(examples)
     spread = float(np.std(predictions.values_N)) if predictions.values_N is not None else 1.0
     used = 0
-    found = answers(predictions, predictor.schema)
+    found = answers(predictions, predictor.schema, examples)
     for example, answer in zip(examples.select(signature.names).iter_rows(named=True), found, strict=True):
         given = {name: as_sent(value) for name, value in example.items()}
-        tolerance = TOLERANCE * (spread if "confidence" not in answer else 1.0)
-        tolerance = max(tolerance, 1e-6 * abs(answer["output"])) if "confidence" not in answer else tolerance
-        line = json.dumps({"input": given, "output": answer, "tolerance": tolerance or 1e-9}, ensure_ascii=False)
+        tolerance = TOLERANCE
+        if predictions.values_N is not None:
+            tolerance = max(TOLERANCE * spread, 1e-6 * abs(_told(answer))) or 1e-9
+        line = json.dumps({"input": given, "output": answer, "tolerance": tolerance}, ensure_ascii=False)
         used += len(line.encode())
         if used > BYTES:
             return
@@ -105,13 +106,14 @@ def differences(predictor: Predictor, cases: list[dict[str, Any]], signature: Si
     batch = 32  # a photograph in each case should not need all of them in memory at once; chosen
     for start in range(0, len(cases), batch):
         part = cases[start : start + batch]
-        predictions = predictor.predict(read([case["input"] for case in part], signature).frame)
+        frame = read([case["input"] for case in part], signature).frame
+        predictions = predictor.predict(frame)
         for offset, case in enumerate(part):
             difference = _difference(predictions, offset, predictor.schema, case["output"])
             if not difference <= case["tolerance"]:  # NaN differs too
-                got = answers(predictions.take(slice(offset, offset + 1)), predictor.schema)[0]["output"]
+                got = answers(predictions.take(slice(offset, offset + 1)), predictor.schema, frame[offset])[0]
                 yield (
-                    f"case {start + offset + 1}: {got!r} instead of {case['output']['output']!r}, "
+                    f"case {start + offset + 1}: {_told(got)!r} instead of {_told(case['output'])!r}, "
                     f"off by {difference:.3g} where {case['tolerance']:.3g} is allowed"
                 )
 
@@ -119,7 +121,9 @@ def differences(predictor: Predictor, cases: list[dict[str, Any]], signature: Si
 def _difference(predictions: Predictions, index: int, schema: Schema, expected: dict[str, Any]) -> float:
     """The largest difference of any figure of the answer."""
     if predictions.values_N is not None:
-        return abs(float(predictions.values_N[index]) - float(expected["output"]))
+        return abs(float(predictions.values_N[index]) - float(_told(expected)))
+    if predictions.texts_N is not None:
+        return float(predictions.texts_N[index] != expected["output"])
     assert predictions.probabilities_NC is not None
     shares = dict(zip(schema.classes, predictions.probabilities_NC[index].tolist(), strict=True))
     off = max(abs(shares[name] - share) for name, share in expected["probabilities"].items())
@@ -127,3 +131,8 @@ def _difference(predictions: Predictions, index: int, schema: Schema, expected: 
     ours = schema.classes.index(expected["output"])
     lead = float((predictions.probabilities_NC[index] * weights_C).max() / weights_C[ours])
     return float(max(off, lead - shares[expected["output"]]))  # another class may lead, but by no more
+
+
+def _told(answer: dict[str, Any]) -> Any:
+    """The figure or the text of an answer."""
+    return answer["bits"] if "bits" in answer else answer["output"]

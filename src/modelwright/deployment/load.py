@@ -50,8 +50,9 @@ class Loaded:
                 a text, or base64 of an image file.
 
         Returns:
-            For each `{"output": class, "confidence": share, "probabilities": {class: share}}`, or
-            `{"output": number}` for regression.
+            For each `{"output": class, "confidence": share, "probabilities": {class: share}}`, `{"output": number}`
+            for regression, `{"output": text}` for generation, or `{"bits": number, "bits_per_byte": number}` for a
+            language model.
 
         Raises:
             InputError: with every fault of every input.
@@ -64,7 +65,7 @@ class Loaded:
 
     def answer(self, frame: pl.DataFrame) -> list[dict[str, Any]]:
         """The answers to a frame that `read` made, or to several of them stacked."""
-        return answers(self.predictor.predict(frame), self.schema)
+        return answers(self.predictor.predict(frame), self.schema, frame)
 
 
 def load_package(path: Path | str, *, expected_id: str | None = None) -> Loaded:

@@ -84,6 +84,11 @@ def _counts(values: pl.Series) -> dict[str, Any]:
 
 def _answers(schema: Schema, examples: pl.DataFrame, predictions: Predictions) -> dict[str, Any]:
     """What was answered: values, or classes with how sure and how often right (bins of confidence)."""
+    if schema.task == "language-modeling":
+        sizes_N = examples[schema.names[0]].cast(pl.String).fill_null("").str.len_bytes().to_numpy()
+        return _quantiles(predictions.array[sizes_N > 0] / sizes_N[sizes_N > 0]) | {"of": "bits_per_byte"}
+    if predictions.texts_N is not None:
+        return _quantiles(np.array([len(text) for text in predictions.texts_N])) | {"of": "characters"}
     if predictions.values_N is not None:
         return _quantiles(predictions.values_N)
     assert predictions.probabilities_NC is not None

@@ -152,8 +152,8 @@ def _answers(predictor: Predictor, frame: pl.DataFrame) -> bool:
         predictions = predictor.predict(frame)
     except Exception:  # a predictor may be anybody's code: whatever it raises, the answer here is no
         return False
-    answers = predictions.probabilities_NC if predictions.values_N is None else predictions.values_N
-    return answers is not None and len(answers) == len(frame) and bool(np.isfinite(answers).all())
+    answers = predictions.array
+    return len(answers) == len(frame) and (answers.dtype == object or bool(np.isfinite(answers).all()))
 
 
 def example_input(signature: Signature, most: int) -> dict[str, Any]:
@@ -208,10 +208,32 @@ def _property(field: Field) -> dict[str, Any]:
     return found | {"x-kind": field.kind, "x-type": field.type}
 
 
+_PLAIN_ANSWERS: dict[Task, dict[str, Any]] = {
+    "regression": {"output": {"type": "number"}},
+    "generation": {"output": {"type": "string"}},
+    "language-modeling": {
+        "bits": {"type": "number", "minimum": 0, "description": "what the text and its end take"},
+        "bits_per_byte": {
+            "type": ["number", "null"],
+            "description": "over the text's bytes; null for an empty one",
+        },
+    },
+}
+"""Answers that are not one of some classes."""
+
+SAID: dict[Task, str] = {
+    "regression": "a number",
+    "generation": "a text that it writes",
+    "language-modeling": "the bits that the text takes",
+}
+"""What is answered, in words, where there are no classes."""
+
+
 def answer_schema(signature: Signature) -> dict[str, Any]:
     """The JSON Schema of one answer."""
-    if signature.task == "regression":
-        properties: dict[str, Any] = {"output": {"type": "number"}}
+    properties: dict[str, Any]
+    if signature.task in _PLAIN_ANSWERS:
+        properties = _PLAIN_ANSWERS[signature.task]
     else:
         share = {"type": "number", "minimum": 0, "maximum": 1}
         shown = "every class" if len(signature.classes) <= TOP_CLASSES else f"the {TOP} likeliest classes"

@@ -7,12 +7,14 @@ import secrets
 from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from modelwright.deployment.inputs import Read, unwrap
 from modelwright.deployment.load import Loaded
 from modelwright.deployment.server.batching import Batcher
 from modelwright.deployment.server.bodies import parse_form, parse_json, read_body
+from modelwright.deployment.server.completing import wish_from
 from modelwright.deployment.server.guard import LOOPBACK_NAMES, Guard, Hosts, same
 from modelwright.deployment.server.limits import Limits, limits_for
 from modelwright.deployment.server.metrics import Metrics
@@ -30,6 +32,7 @@ from modelwright.deployment.server.page import (
 )
 from modelwright.deployment.server.replies import Refusal, error_body, json_bytes
 from modelwright.errors import InputError
+from modelwright.models.predictors import completer_of
 from modelwright.records import plain
 
 if TYPE_CHECKING:
@@ -68,6 +71,8 @@ def create_app(
 
     app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None, redirect_slashes=False, lifespan=lifespan)
     app.add_route("/predict", service.predict, methods=["POST"])
+    if completer_of(loaded.predictor) is not None:
+        app.add_route("/complete", service.complete, methods=["POST"])
     app.add_route("/try", service.try_form, methods=["POST"])
     app.add_route("/", service.home, methods=["GET"])
     app.add_route("/docs", service.docs, methods=["GET"])
@@ -110,8 +115,7 @@ class _Service:
     @classmethod
     def of(cls, loaded: Loaded, token: str, limits: Limits) -> _Service:
         about = {"id": loaded.id, "name": str(loaded.manifest["name"]), "version": str(loaded.manifest["version"])}
-        regression = loaded.schema.task == "regression"
-        bounds = loaded.reference["answers"].get("quantiles", {}).values() if regression else ()
+        bounds = loaded.reference["answers"].get("quantiles", {}).values()
         metrics = Metrics(about, tuple(bounds))
         batcher = Batcher(loaded.answer, limits, metrics.batches.observe)
         openapi = document(loaded, limits, needs_token=bool(token))
@@ -121,8 +125,7 @@ class _Service:
         """POST /predict."""
         from fastapi import Response
 
-        if request.headers.get("content-type", "").split(";")[0].strip().lower() != "application/json":
-            raise Refusal(415, "media_type", "Send JSON with the header Content-Type: application/json.")
+        _refuse_other_than_json(request)
         with self.batcher.admitted():
             body = await read_body(request.receive, request.headers, self.limits)
             if len(body) > LARGE_BYTES:
@@ -132,6 +135,20 @@ class _Service:
             answers = await self._ask(found)
         said = {"package": self.loaded.id, "predictions": answers, "warnings": list(found.warnings)}
         return Response(json_bytes(said), media_type="application/json")
+
+    async def complete(self, request: Request) -> Response:
+        """POST /complete."""
+        from fastapi import Response
+
+        _refuse_other_than_json(request)
+        completer = completer_of(self.loaded.predictor)
+        assert completer is not None, "the route is there for these alone"
+        with self.batcher.admitted():
+            body = await read_body(request.receive, request.headers, self.limits)
+            wish = wish_from(parse_json(body, self.limits), self.limits)
+            ask = partial(completer.complete, max_tokens=wish.max_tokens, temperature=wish.temperature, seed=wish.seed)
+            (text,) = await self.batcher.alone(partial(ask, [wish.text]))
+        return Response(json_bytes({"package": self.loaded.id, "text": text}), media_type="application/json")
 
     def _read(self, body: bytes) -> Read:
         value = parse_json(body, self.limits)
@@ -231,6 +248,11 @@ class _Service:
         from fastapi import Response
 
         return Response(json_bytes(self.openapi), media_type="application/json")
+
+
+def _refuse_other_than_json(request: Request) -> None:
+    if request.headers.get("content-type", "").split(";")[0].strip().lower() != "application/json":
+        raise Refusal(415, "media_type", "Send JSON with the header Content-Type: application/json.")
 
 
 def unwrap_or_refuse(value: Any, loaded: Loaded, limits: Limits) -> list[Any]:

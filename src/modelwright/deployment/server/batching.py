@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import polars as pl
 
@@ -20,6 +20,7 @@ from modelwright.deployment.server.limits import Limits
 from modelwright.deployment.server.replies import Refusal
 
 Answers = list[dict[str, Any]]
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,8 +82,23 @@ class Batcher:
         try:
             return await asyncio.wait_for(future, self._limits.answer_seconds)
         except TimeoutError:
-            sentence = f"The model did not answer within {self._limits.answer_seconds:g} seconds."
-            raise Refusal(503, "timeout", sentence, headers={"retry-after": "5"}) from None
+            raise self._too_long() from None
+
+    async def alone(self, call: Callable[[], T]) -> T:
+        """What `call` gives, made in the thread when what runs there is done.
+
+        Raises:
+            Refusal: it took too long.
+        """
+        made = asyncio.get_running_loop().run_in_executor(self._thread, call)
+        try:
+            return await asyncio.wait_for(made, self._limits.answer_seconds)
+        except TimeoutError:
+            raise self._too_long() from None
+
+    def _too_long(self) -> Refusal:
+        sentence = f"The model did not answer within {self._limits.answer_seconds:g} seconds."
+        return Refusal(503, "timeout", sentence, headers={"retry-after": "5"})
 
     async def _work(self) -> None:
         loop = asyncio.get_running_loop()

@@ -17,6 +17,7 @@ class Limits:
     body_bytes: int = 2**20
     inputs: int = 256
     depth: int = 32
+    tokens: int = 2000  # that one request may have written
     under_way: int = 64  # requests being read, waiting or being answered; the next gets a 429
     wait_ms: float = 2.0  # for others to share a call of the model, only where others are under way
     head_seconds: float = 10.0  # for the request line and headers to arrive

@@ -9,10 +9,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from modelwright.deployment.answers import measure
+
 SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
 SHARES = tuple(step / 10 for step in range(1, 11))
 SIZES = (1, 2, 4, 8, 16, 32, 64, 128, 256)
-PATHS = frozenset({"/", "/predict", "/health", "/metrics", "/docs", "/docs.css", "/openapi.json", "/try"})
+PATHS = frozenset({"/", "/predict", "/complete", "/health", "/metrics", "/docs", "/docs.css", "/openapi.json", "/try"})
 
 
 class Histogram:
@@ -69,7 +71,7 @@ class Metrics:
     def request(self, path: str, status: int, seconds: float) -> None:
         """Count a request; unknown paths are counted together, so that callers cannot make up labels."""
         self.requests[path if path in PATHS else "other", status] += 1
-        if path == "/predict" and status == 200:
+        if path in ("/predict", "/complete") and status == 200:
             self.latency.observe(seconds)
 
     def answered(self, answers: list[dict[str, Any]]) -> None:
@@ -79,7 +81,7 @@ class Metrics:
                 self.outputs[answer["output"]] += 1
                 self.confidence.observe(answer["confidence"])
             else:
-                self.values.observe(answer["output"])
+                self.values.observe(measure(answer))
 
     def text(self, under_way: int) -> str:
         """All of it, with the number of requests under way now."""
@@ -101,7 +103,9 @@ class Metrics:
         yield from _head("modelwright_batch_inputs", "histogram", "Inputs that shared a call of the model.")
         yield from self.batches.lines("modelwright_batch_inputs")
         if self.value_bounds:
-            yield from _head("modelwright_prediction_value", "histogram", "Predicted numbers.")
+            yield from _head(
+                "modelwright_prediction_value", "histogram", "Numbers, characters of texts, or bits per byte."
+            )
             yield from self.values.lines("modelwright_prediction_value")
             return
         yield from _head("modelwright_predictions_total", "counter", "Predictions by class.")

@@ -6,8 +6,10 @@ from importlib.metadata import version
 from typing import Any
 
 from modelwright.deployment.load import Loaded
+from modelwright.deployment.server.completing import wish_schema
 from modelwright.deployment.server.limits import Limits
 from modelwright.deployment.signature import answer_schema, example_input, schema_of
+from modelwright.models.predictors import completer_of
 
 EXAMPLE_COLUMNS = 8  # of an example request: more would hide its shape
 
@@ -40,6 +42,9 @@ def document(loaded: Loaded, limits: Limits, *, needs_token: bool) -> dict[str, 
         "requestBody": {"required": True, "content": _json(_request(loaded, limits), _example(loaded))},
         "responses": _responses({"$ref": "#/components/schemas/Answers"}, list(ERRORS)),
     }
+    paths: dict[str, Any] = {"/predict": {"post": predict | security}}
+    if completer_of(loaded.predictor) is not None:
+        paths["/complete"] = {"post": _complete(limits) | security}
     components: dict[str, Any] = {"schemas": _schemas(loaded)}
     if needs_token:
         components["securitySchemes"] = {"token": {"type": "http", "scheme": "bearer"}}
@@ -50,13 +55,23 @@ def document(loaded: Loaded, limits: Limits, *, needs_token: bool) -> dict[str, 
             "version": str(loaded.manifest["version"]),
             "description": f"Package {loaded.id}, served by Modelwright {version('modelwright')}.",
         },
-        "paths": {
-            "/predict": {"post": predict | security},
+        "paths": paths
+        | {
             "/health": {"get": _get("Is it up, and which package answers?", "Health", ["421"])},
             "/metrics": {"get": _metrics() | security},
             "/openapi.json": {"get": _get("This document", None, ["421"])},
         },
         "components": components,
+    }
+
+
+def _complete(limits: Limits) -> dict[str, Any]:
+    text = {"type": "string"}
+    example = {"text": "Write the beginning here.", "max_tokens": 100, "temperature": 0.8, "seed": 0}
+    return {
+        "summary": "What a text goes on with",
+        "requestBody": {"required": True, "content": _json(wish_schema(limits), example)},
+        "responses": _responses(_object({"package": text, "text": text}), list(ERRORS)),
     }
 
 

@@ -15,7 +15,7 @@ from typing import Any
 
 from modelwright.deployment.load import Loaded
 from modelwright.deployment.server.openapi import EXAMPLE_COLUMNS
-from modelwright.deployment.signature import Field, example_input
+from modelwright.deployment.signature import SAID, Field, example_input
 from modelwright.errors import Fault
 
 FORM_FIELDS = 60  # columns in the form; the rest are missing values there
@@ -96,6 +96,8 @@ def render(
         form_field=form_field,
         tried=tried,
         single=len(signature.fields) == 1,
+        said=SAID.get(signature.task, f"one of {len(signature.classes)} classes"),
+        complete=_curl(url, _GOING_ON, needs_token, "complete") if "/complete" in openapi["paths"] else "",
         curl=_curl(url, {"inputs": [worked.example]}, needs_token),
         answer=json.dumps(worked.answer, indent=2, ensure_ascii=False) if worked.answer else "",
         error=json.dumps(_EXAMPLE_ERROR, indent=2, ensure_ascii=False),
@@ -115,10 +117,13 @@ _EXAMPLE_ERROR = {
 }
 
 
-def _curl(url: str, example: Mapping[str, Any], needs_token: bool) -> str:
+_GOING_ON = {"text": "Write the beginning here.", "max_tokens": 100, "temperature": 0.8, "seed": 0}
+
+
+def _curl(url: str, example: Mapping[str, Any], needs_token: bool, route: str = "predict") -> str:
     body = json.dumps(example, ensure_ascii=False).replace("'", "'\\''")
     token = "  -H 'Authorization: Bearer TOKEN' \\\n" if needs_token else ""
-    return f"curl {url}/predict \\\n{token}  -H 'Content-Type: application/json' \\\n  -d '{body}'"
+    return f"curl {url}/{route} \\\n{token}  -H 'Content-Type: application/json' \\\n  -d '{body}'"
 
 
 def worked_example(loaded: Loaded) -> Worked:

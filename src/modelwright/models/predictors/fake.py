@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 
+from modelwright.data.parts import objects
 from modelwright.models.predictors import Predictions
 from modelwright.records import Schema
 
@@ -24,7 +25,7 @@ class Fake:
     """Answers with a hash of the example: the same example always gets the same answer.
 
     Args:
-        schema: Classification or regression, any kind of input.
+        schema: Classification, regression, generation or language modeling, any kind of input.
         salt: Another salt gives other answers: a "different model" in a test.
         seconds: How long each call of `predict` takes.
         poison: A value that makes the call fail wherever it stands in the frame.
@@ -46,7 +47,9 @@ class Fake:
         texts = [_text(example) for example in examples.select(self.schema.names).iter_rows()]
         if self.poison is not None and any(self.poison in text for text in texts):
             raise RuntimeError("the fake predictor was told to fail on this example")
-        if self.schema.task == "regression":
+        if self.schema.task == "generation":
+            return Predictions(texts_N=objects(f"answer {self._uniform(text, 1)[0]:.6f}" for text in texts))
+        if self.schema.task in ("regression", "language-modeling"):
             return Predictions(values_N=np.array([self._uniform(text, 1)[0] for text in texts], dtype=np.float64))
         count = len(self.schema.classes)
         weights_NC = np.array([self._uniform(text, count) for text in texts]).reshape(-1, count)
