@@ -31,6 +31,7 @@ from modelwright.records import POSITION, Dataset, Plan, Progress, Run, digest, 
 from modelwright.training import checkpoint as checkpoints
 from modelwright.training.calibrate import best_temperature
 from modelwright.training.estimate import off_by
+from modelwright.training.fit import still_fits
 from modelwright.training.job import Inputs, Job, build, load_libraries
 from modelwright.training.loop import Step, steps
 from modelwright.training.memory import Watch, memory_bytes
@@ -93,7 +94,7 @@ def train(
         progress: Told of each step, with time left.
 
     Raises:
-        RefusedError: training diverged.
+        RefusedError: training diverged, or the memory that it needs is not free.
         ResourceError: the disk is full; the checkpoint before is intact.
     """
     if plan.method == "classical":
@@ -104,6 +105,7 @@ def train(
         )
     settings = {name: each.value for name, each in plan.settings.items()}
     load_libraries(settings)
+    still_fits(plan.estimate)
     resumed = (folder / "checkpoints").exists()
     clock = Clock()
     with Watch() as watch:
