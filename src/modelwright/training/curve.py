@@ -33,6 +33,8 @@ POWERS = np.linspace(0.05, 1.0, 39)
 """Exponents tried: images, texts and speech gave .07 to .5 (Hestness et al. 2017); 1 is a parametric model's own."""
 STRENGTH, ALPHA = 1.0, 10.0
 """Of regularisation, fixed: what is compared is sizes. Chosen."""
+LEAST_ERROR = 1e-6
+"""So that a perfect score has a relative error."""
 FARTHEST = 100
 """Times the data at hand: a goal that needs more is not within reach. Chosen."""
 
@@ -115,24 +117,28 @@ def learning_curve(
 
 
 def fitted(counts_P: np.ndarray, errors_P: np.ndarray, *, seed: int) -> tuple[Law, list[Law]]:
-    """The law of least squares, and those of DRAWS draws of its residuals (Efron 1979, section 7)."""
+    """The law of least relative error, and those of DRAWS draws of its residuals (Efron 1979, section 7).
+
+    Errors on small parts are larger and spread wider, about in proportion.
+    """
     law = _least_squares(counts_P, errors_P)
-    expected_P = np.array([law.error(count) for count in counts_P])
+    expected_P = np.maximum([law.error(count) for count in counts_P], LEAST_ERROR)
     spread = np.sqrt(len(counts_P) / max(1, len(counts_P) - 3))  # three numbers were fitted
-    residuals_P = spread * (errors_P - expected_P)
+    residuals_P = spread * (errors_P / expected_P - 1)
     random = np.random.default_rng(seed)
-    draws = [_least_squares(counts_P, expected_P + random.choice(residuals_P, len(residuals_P))) for _ in range(DRAWS)]
-    return law, draws
+    again = (random.choice(residuals_P, len(residuals_P)) for _ in range(DRAWS))
+    return law, [_least_squares(counts_P, expected_P * (1 + each_P)) for each_P in again]
 
 
 def _least_squares(counts_P: np.ndarray, errors_P: np.ndarray) -> Law:
-    """For each power the best floor and scale, neither negative; the best of them."""
+    """For each power the floor and scale of least relative error, neither negative; the best of them."""
     from scipy.optimize import nnls
 
+    errors_P = np.maximum(errors_P, LEAST_ERROR)
     best, found = np.inf, Law(float(errors_P.mean()), 0.0, 1.0)
     for power in POWERS:
-        design = np.column_stack((np.ones_like(counts_P), counts_P**-power))
-        (floor, scale), off = nnls(design, np.maximum(errors_P, 0.0))
+        design = np.column_stack((np.ones_like(counts_P), counts_P**-power)) / errors_P[:, None]
+        (floor, scale), off = nnls(design, np.ones_like(errors_P))
         if off < best:
             best, found = off, Law(float(floor), float(scale), float(power))
     return found
