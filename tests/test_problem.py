@@ -32,6 +32,11 @@ def test_there_are_at_most_forty_fields() -> None:
     assert len(list(paths())) <= 40
 
 
+def test_a_budget_in_dollars_needs_a_price() -> None:
+    (said,) = faults({**LEAST, "training": {"budget_dollars": 2}}).values()
+    assert "no price" in said and "dollars_per_hour" in said
+
+
 def test_every_field_says_what_belongs_there() -> None:
     text = write({"name": "p", "output": "y", "data.source": "a.csv"})
     for path in paths():

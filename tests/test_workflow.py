@@ -473,6 +473,16 @@ def test_a_stated_budget_is_shared_out() -> None:
     assert (budget.ladder_seconds, budget.training_seconds(8), budget.training_seconds(119)) == (48, 100, 30)
 
 
+def test_a_budget_in_dollars_is_time_at_the_stated_price() -> None:
+    """50 cents at 3 dollars an hour are 600 s; beside 20 minutes the smaller of the two counts, beside 5 the 300 s."""
+    fields = {"name": "p", "output": "y", "data": {"source": "a"}, "compute": {"dollars_per_hour": 3}}
+    budget = resolve(parse({**fields, "training": {"budget_dollars": 0.5}})[0], gpu=False)
+    assert (budget.seconds, budget.origin) == (600, "training.budget_dollars at $3 an hour")
+    for minutes, seconds in ((20, 600), (5, 300)):
+        both, _ = parse({**fields, "training": {"budget_dollars": 0.5, "budget_minutes": minutes}})
+        assert resolve(both, gpu=False).seconds == seconds
+
+
 def test_records_are_stored_with_paths_that_can_move(project: Project) -> None:
     project.run()
     assert str(project.folder) not in json.dumps(_stored(project))

@@ -204,6 +204,47 @@ class Estimate:
 
 
 @dataclass(frozen=True, slots=True)
+class Shown:
+    """An example as the network sees it: its tokens as text again; what carries loss stands in «»."""
+
+    text: str
+    label: str
+    tokens: int
+
+
+@dataclass(frozen=True, slots=True)
+class Preflight:
+    """What was seen before a run; losses are those of a few examples learnt by heart, above the least possible."""
+
+    shown: tuple[Shown, ...]
+    examples_cut: int
+    tokens_cut: int  # the median, of those that are cut
+    labels: dict[str, int]
+    first_loss: float
+    last_loss: float
+    learning_rate: float  # that did not diverge
+
+
+@dataclass(frozen=True, slots=True)
+class LearningCurve:
+    """How the error of a cheap model falls with the number of examples: error = floor + scale n^-power.
+
+    `scores` are of the metric, by examples; `doubled` is what twice the data would likely bring. `needed` is how many
+    examples the goal likely takes: null without a goal, or where more data will not do (`reachable` is then false).
+    """
+
+    model: str
+    metric: str
+    scores: dict[str, float]
+    floor: float
+    scale: float
+    power: float
+    doubled: Interval
+    needed: Interval | None = None
+    reachable: bool | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Candidate:
     """A model that was considered for the plan."""
 
@@ -224,6 +265,8 @@ class Plan:
     settings: dict[str, Setting]
     estimate: Estimate
     candidates: tuple[Candidate, ...]
+    preflight: Preflight | None = None
+    curve: LearningCurve | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -357,7 +400,7 @@ Record = Dataset | Verdict | Plan | Run | Report | Package
 _CLOCK = frozenset(
     {
         *("id", "path", "html", "seconds", "fit_seconds", "latency_ms", "cost_per_1000", "peak_memory_bytes"),
-        *("estimate", "forecast_error"),
+        *("estimate", "forecast_error", "preflight", "curve"),
     }
 )
 """Names of fields that depend on when and where something was made; what they hold enters no id."""

@@ -12,7 +12,7 @@ from modelwright.records import Interval
 if TYPE_CHECKING:
     from modelwright.deployment.server.serve import Serving
     from modelwright.problem import Problem
-    from modelwright.records import Dataset, Estimate, Package, Plan, Report, Run, RungScore, Verdict
+    from modelwright.records import Dataset, Estimate, LearningCurve, Package, Plan, Report, Run, RungScore, Verdict
     from modelwright.workflow import Check, Started, Status
 
 Line = tuple[str, str]
@@ -131,6 +131,9 @@ def about_plan(plan: Plan, *, every: bool = False) -> Iterator[Line]:
         runs = "1 run" if past.runs == 1 else f"median of {past.runs} runs"
         yield "", f"forecasts of time here were off by {percent(past.error)} ({runs}), and this one is corrected for it"
     yield from _elsewhere(estimate)
+    if plan.curve is not None:
+        yield "", _more_data(plan.curve)
+    yield from _seen(plan, every=every)
     shown = plan.settings if every else {name: plan.settings[name] for name in _TOLD if name in plan.settings}
     settings = [f"{name} {_value(each.value)}, from: {each.origin}" for name, each in shown.items()]
     if every:
@@ -155,6 +158,43 @@ def _elsewhere(estimate: Estimate) -> Iterator[Line]:
         seconds = Interval(*(3600 * (hours or 0.0) for hours in (each.hours.value, each.hours.low, each.hours.high)))
         rate = f"${each.dollars_per_hour:g} an hour on {each.as_of}"
         yield "", f"rented, {word}: {each.name}, {_range(seconds)}, {cost} ({each.provider}, {rate})"
+
+
+def _more_data(curve: LearningCurve) -> str:
+    """What twice the data would likely bring, and what the goal takes."""
+    from modelwright.evaluation.words import figure, with_interval
+
+    size, score = list(curve.scores.items())[-1]
+    said = (
+        f"{curve.model} reaches {curve.metric} {figure(curve.metric, score)} on {int(size):,} examples; twice the data"
+    )
+    said += f" would likely bring {with_interval(curve.metric, curve.doubled)}"
+    if curve.needed is not None:
+        said += f"; the goal likely takes {curve.needed.value:,.0f} examples"
+        said += f" [{curve.needed.low:,.0f}, {curve.needed.high:,.0f}] with such a model"
+    elif curve.reachable is False:
+        said += "; more data alone will not bring such a model to the goal"
+    return said
+
+
+def _seen(plan: Plan, *, every: bool) -> Iterator[Line]:
+    """What was seen before the run."""
+    seen = plan.preflight
+    if seen is None:
+        return
+    if seen.examples_cut:
+        yield "", f"! {seen.examples_cut:,} texts are cut: half of these lose {seen.tokens_cut:,} tokens or more"
+    if not every:
+        return
+    for each in seen.shown:
+        yield "", f"the network sees ({each.tokens} tokens; «» carries the loss): {each.text} → {each.label}"
+    if seen.labels:
+        counts = [f"{name} {count:,}" for name, count in list(seen.labels.items())[:SHOWN]]
+        yield "", "labels: " + ", ".join(counts) + (" …" if len(seen.labels) > SHOWN else "")
+    yield (
+        "",
+        f"learns a few examples by heart: loss {seen.first_loss:.2f} → {seen.last_loss:.2f} above the least possible",
+    )
 
 
 def _value(value: Any) -> str:

@@ -1,4 +1,4 @@
-"""The fields of problem.yaml: 34, and 40 at most.
+"""The fields of problem.yaml: 36, and 40 at most.
 
 Each field's description is the comment in a new problem.yaml, the "expected" of its fault and its line in
 the documentation.
@@ -106,6 +106,7 @@ class Training(Section):
     max_grad_norm: Positive = _says("length at which gradients are clipped, above 0", 1.0)
     seed: Annotated[int, Field(ge=0, lt=2**31)] = _says("whole number from 0 on; the same one repeats all", 0)
     budget_minutes: Positive | None = _says("minutes that a whole run may take, above 0", None)
+    budget_dollars: Positive | None = _says("dollars that a whole run may cost, at compute.dollars_per_hour", None)
 
 
 class Compute(Section):
@@ -113,6 +114,7 @@ class Compute(Section):
 
     engine: Literal["local", "ray"] = _says("local: this machine; ray: a cluster, for training", "local")
     address: Text = _says("auto, or where the Ray cluster is: host:port, ray://host:port", "auto")
+    dollars_per_hour: Annotated[Number, Field(ge=0)] | None = _says("what an hour of this machine costs", None)
 
 
 class Problem(Section):
@@ -159,6 +161,12 @@ class Problem(Section):
         if len(set(inputs)) < len(inputs) or not inputs:
             found = "names a column twice" if inputs else "is empty"
             raise ValueError(f'input {found}|each input column once, or "*" for all')
+        return self
+
+    @model_validator(mode="after")
+    def _dollars_have_a_price(self) -> Problem:
+        if self.training.budget_dollars is not None and not self.compute.dollars_per_hour:
+            raise ValueError("training.budget_dollars has no price to count by|compute.dollars_per_hour beside it")
         return self
 
     @property

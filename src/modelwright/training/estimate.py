@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -13,7 +13,7 @@ from modelwright.records import Estimate, Interval
 from modelwright.training.checkpoint import EVERY_SECONDS, KEPT
 from modelwright.training.job import Job
 from modelwright.training.probe import Probe, Shape, shapes_of
-from modelwright.training.rented import rented, tier
+from modelwright.training.rented import priced, rented, tier
 from modelwright.training.work import FOUR_BITS, Footprint
 
 COUNTED_EPOCHS = 3
@@ -146,6 +146,16 @@ def estimated(forecast: Forecast, *, steps: int, validate_every: int) -> Estimat
         tier_reason=why,
         rented=offers,
     )
+
+
+def with_cost(estimate: Estimate, dollars_per_hour: float | None) -> Estimate:
+    """`estimate` with the price of its hours on this machine; nothing where none is stated."""
+    if not dollars_per_hour:
+        return estimate
+    seconds = estimate.seconds
+    assert seconds.low is not None and seconds.high is not None, "a forecast has a range"
+    hours = Interval(seconds.value / 3600, seconds.low / 3600, seconds.high / 3600)
+    return replace(estimate, cost=priced(hours, dollars_per_hour))
 
 
 def off_by(expected: Estimate, *, share: float, seconds: float, peak_memory_bytes: int) -> dict[str, float]:

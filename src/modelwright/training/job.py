@@ -30,6 +30,7 @@ class Learner(Predictor, Protocol):
     """A predictor that holds a network, and what its outputs mean while it learns."""
 
     preparation: Any
+    tokenizer: Any  # None for images
 
     @property
     def network(self) -> Any:

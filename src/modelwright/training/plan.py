@@ -12,18 +12,23 @@ from modelwright.models.catalogue import locate
 from modelwright.models.encode import is_remembered
 from modelwright.models.precision import best_precision
 from modelwright.problem import Problem
-from modelwright.records import Candidate, Dataset, Estimate, Interval, Plan, Progress, Setting, identify
+from modelwright.records import Candidate, Dataset, Estimate, Interval, LearningCurve, Plan, Progress, Setting, identify
 from modelwright.training.consider import CLASSICAL, LANGUAGE_TASKS, consider
-from modelwright.training.estimate import Forecast, estimated
+from modelwright.training.curve import learning_curve
+from modelwright.training.estimate import Forecast, estimated, with_cost
+from modelwright.training.fit import micro_batches
 from modelwright.training.job import build, load_libraries
-from modelwright.training.memory import Peak
+from modelwright.training.memory import Peak, memory_bytes
 from modelwright.training.past import corrected, kind_of_job
+from modelwright.training.preflight import preflight
 from modelwright.training.probe import probe
-from modelwright.training.rules import schedule, sizes
+from modelwright.training.rules import has_budget, schedule, sizes
 
 SEARCHED = (0.2, 0.03, 1.0)
 """Of the budget, what the search of a table takes: usually, at least, at most. It ends when nothing more is gained:
 after .03 to .75 of 640 s on ten tables of 178 to 50,000 examples (measured)."""
+CURVE_SECONDS, CURVE_SHARE = 6.0, 0.03
+"""What fits for the learning curve may take, and of the budget at most. Chosen."""
 PROBED = "probe of matrix products"
 
 
@@ -63,6 +68,10 @@ def plan(
     asked = problem.training.precision
     origins["precision"] = Setting(*((asked, "problem.yaml") if asked != "auto" else (best_precision(), PROBED)))
     settings = {name: each.value for name, each in origins.items()}
+    origins["micro_batches"] = Setting(1, "a batch fits in memory")
+    if schema.kind == "text" and isinstance(base, Path):
+        origins["micro_batches"] = micro_batches(schema, train, base, settings, held=memory_bytes())
+    settings["micro_batches"] = origins["micro_batches"].value
 
     def note(what: str) -> None:
         progress(Progress("plan", what, 0))
@@ -70,7 +79,7 @@ def plan(
     load_libraries(settings)
     with Peak() as peak:
         began = time.perf_counter()
-        job = build(schema, train, validation, base=base, settings={**settings, "micro_batches": 1}, note=note)
+        job = build(schema, train, validation, base=base, settings=settings, note=note)
         build_seconds = time.perf_counter() - began
         note("timing a few steps")
         scratch, precision = isinstance(base, str), settings["precision"]
@@ -84,7 +93,16 @@ def plan(
     steps, every = origins["steps"].value, origins["validate_every"].value
     kind = kind_of_job(schema, chosen.method)
     estimate = corrected(kind, estimated(forecast, steps=steps, validate_every=every))
-    record = Plan("", dataset.id, chosen.model, chosen.method, origins, estimate, tuple(candidates))
+    estimate = with_cost(estimate, problem.compute.dollars_per_hour)
+    note("trying whether it can learn")
+    rate = float(origins["learning_rate"].value)
+    asked_rate = problem.training.learning_rate != "auto"
+    seen = preflight(job, train, schema, rate=rate, precision=precision, asked=asked_rate)
+    if seen.learning_rate < rate:
+        origins["learning_rate"] = Setting(seen.learning_rate, f"probe: the rule's {rate:g} diverged")
+    note("how much more data would bring")
+    curve = _curve(dataset, problem, metric, budget_seconds)
+    record = Plan("", dataset.id, chosen.model, chosen.method, origins, estimate, tuple(candidates), seen, curve)
     identified: Plan = identify(record)
     return identified
 
@@ -92,7 +110,7 @@ def plan(
 def _classical(
     dataset: Dataset, problem: Problem, candidates: list[Candidate], metric: str, budget_seconds: float
 ) -> Plan:
-    origin = "problem.yaml" if problem.training.budget_minutes else "default for a machine of this kind"
+    origin = "problem.yaml" if has_budget(problem) else "default for a machine of this kind"
     settings = {
         "seed": Setting(problem.seed, "problem.yaml"),
         "metric": Setting(metric, "problem"),
@@ -102,8 +120,20 @@ def _classical(
     nothing = Interval(0.0, 0.0, 0.0)
     size = 2e8 + 60.0 * dataset.parts["train"] * len(dataset.schema.inputs)
     memory = Interval(size, 0.5 * size, 2 * size)
-    record = Plan(
-        "", dataset.id, CLASSICAL, "classical", settings, Estimate(seconds, memory, nothing), tuple(candidates)
-    )
+    estimate = with_cost(Estimate(seconds, memory, nothing), problem.compute.dollars_per_hour)
+    curve = _curve(dataset, problem, metric, budget_seconds)
+    record = Plan("", dataset.id, CLASSICAL, "classical", settings, estimate, tuple(candidates), None, curve)
     identified: Plan = identify(record)
     return identified
+
+
+def _curve(dataset: Dataset, problem: Problem, metric: str, budget_seconds: float) -> LearningCurve | None:
+    return learning_curve(
+        dataset.schema,
+        read_part(dataset, "train"),
+        read_part(dataset, "validation"),
+        metric=metric,
+        goal=problem.goal,
+        seconds=min(CURVE_SECONDS, CURVE_SHARE * budget_seconds),
+        seed=problem.seed,
+    )

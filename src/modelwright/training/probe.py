@@ -170,6 +170,8 @@ def _steps(job: Job, optimizer: Optimizer, precision: str) -> Stepped:
         for place in spread[::2] + spread[1::2]:
             if time.perf_counter() - began < STEPS_SECONDS or sum(map(bool, timed.values())) < LEAST_PLACES:
                 timed[place].append(run(batches[place]))
+        if not largest_bytes and time.perf_counter() - began < STEPS_SECONDS:
+            run(batches[-1])  # after smaller ones it finds what they freed in pieces, and memory rises again
     again = {place: each[1:] for place, each in timed.items() if len(each) > 1}
     pairs = [(shapes[place], seconds) for place, each in (again or timed).items() for seconds in each]
     firsts = [timed[place][0] - float(np.mean(each)) for place, each in again.items()]

@@ -95,7 +95,8 @@ def tier(hours_here: float, offers: tuple[Rented, ...]) -> tuple[str, str]:
         offers: From `rented`.
     """
     if hours_here <= LONG_HOURS:
-        return "laptop", f"{hours_here:.1f} hours here, no more than a night"
+        here = f"{hours_here:.1f} hours" if hours_here >= 1 else f"{max(1.0, 60 * hours_here):.0f} min"
+        return "laptop", f"{here} here, no more than a night"
     fastest = min(offers, key=lambda each: each.hours.value, default=None)
     if fastest is None:
         return "cluster", f"{hours_here:.0f} hours here, and it fits on no single GPU of the price table"

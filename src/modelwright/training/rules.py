@@ -51,6 +51,11 @@ def sizes(schema: Schema, train: Any, problem: Problem, base: Path | str, method
     }
 
 
+def has_budget(problem: Problem) -> bool:
+    """Whether the user said what a run may take or cost."""
+    return problem.training.budget_minutes is not None or problem.training.budget_dollars is not None
+
+
 def _max_length(base: Path | str) -> Setting:
     from modelwright.models.text import longest_tokens
 
@@ -96,9 +101,8 @@ def schedule(forecast: Forecast, problem: Problem, *, scratch: bool, budget_seco
         "learning_rate": Setting(rate, rate_origin),
         "warmup": Setting(0.06, "rule"),
         "head": Setting(habits.head, "rule"),
-        "micro_batches": Setting(1, "a batch fits in memory"),
         "budget_seconds": Setting(
-            round(budget_seconds), "problem.yaml" if asked.budget_minutes else "default for this machine"
+            round(budget_seconds), "problem.yaml" if has_budget(problem) else "default for this machine"
         ),
     }
 

@@ -20,6 +20,7 @@ from modelwright.training import checkpoint as checkpoints
 from modelwright.training.basis import basis_of
 from modelwright.training.course import Clock, Course, Status
 from modelwright.training.finish import finish, finished, keep
+from modelwright.training.fit import still_fits
 from modelwright.training.job import Job, build, load_libraries
 from modelwright.training.logs import HISTORY
 from modelwright.training.loop import Step, steps
@@ -57,7 +58,7 @@ def train(
 
     Raises:
         InputError: a reporter is unknown, not installed, or cannot be opened.
-        RefusedError: training diverged; the best checkpoint so far is kept.
+        RefusedError: training diverged (the best checkpoint so far is kept), or the memory that it needs is not free.
         ResourceError: the disk is full; the checkpoint before is intact.
         IntegrityError: the killed run in `folder` began with other data, another plan or another model.
     """
@@ -76,6 +77,7 @@ def train(
         return found
     settings = {name: each.value for name, each in plan.settings.items()}
     load_libraries(settings)
+    still_fits(plan.estimate)
     clock = Clock()
     with Peak() as peak:
         job = build(

@@ -41,10 +41,17 @@ class Budget:
 
 
 def resolve(problem: Problem, *, gpu: bool) -> Budget:
-    """The budget that the problem states, or the default for this machine."""
-    minutes = problem.training.budget_minutes
+    """The budget that the problem states, the smaller of two, or the default for this machine."""
+    minutes, dollars = problem.training.budget_minutes, problem.training.budget_dollars
+    stated = []
     if minutes is not None:
-        return Budget(60 * minutes, "training.budget_minutes")
+        stated.append(Budget(60 * minutes, "training.budget_minutes"))
+    if dollars is not None:
+        rate = problem.compute.dollars_per_hour
+        assert rate, "a problem with a budget in dollars has a price"
+        stated.append(Budget(3600 * dollars / rate, f"training.budget_dollars at ${rate:g} an hour"))
+    if stated:
+        return min(stated, key=lambda each: each.seconds)
     if gpu:
         return Budget(60 * GPU_MINUTES, f"default with a GPU: {GPU_MINUTES:g} min")
     return Budget(60 * DEFAULT_MINUTES, f"default without a GPU: {DEFAULT_MINUTES:g} min")

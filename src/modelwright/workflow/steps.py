@@ -144,6 +144,7 @@ def _plan_inputs(given: Given) -> dict[str, Any]:
         "model": problem.model.model_dump(mode="json"),
         "training": problem.training.model_dump(mode="json"),
         "budget_seconds": given.budget.seconds,
+        "dollars_per_hour": problem.compute.dollars_per_hour,
     }
 
 

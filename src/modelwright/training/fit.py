@@ -1,0 +1,114 @@
+"""Whether a training fits into memory, into how many pieces its batches must be cut, and what would fit otherwise."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+
+from modelwright.errors import RefusedError
+from modelwright.models.text import texts_of, tokenizer_from
+from modelwright.records import Estimate, Schema, Setting
+from modelwright.training.consider import ADAPTED, LANGUAGE_TASKS, RANK
+from modelwright.training.memory import available_bytes
+from modelwright.training.work import Footprint, footprint_of_files
+
+USABLE = 0.9
+"""Of what is free. Chosen: others want some too, and a system that runs out of memory kills without a word."""
+LONGEST = 50
+"""Texts, by characters, among which the one of most tokens is looked for."""
+
+
+def micro_batches(
+    schema: Schema, train: pl.DataFrame, base: Path, settings: dict[str, Any], *, held: int, free: int | None = None
+) -> Setting:
+    """Into how many pieces a batch of texts is cut so that the training fits; nothing is loaded for that.
+
+    Args:
+        schema: Of texts.
+        train: The training part.
+        base: The model's folder.
+        settings: Of the training: `batch_size`, `max_length`, `rank`, `quantised`.
+        held: Bytes that the process holds already.
+        free: Bytes that it may hold; what the machine or its container has where None.
+
+    Raises:
+        RefusedError: it does not fit even one example at a time; the message says what would.
+    """
+    free = available_bytes() if free is None else free
+    length = _longest_tokens(schema, train, base, settings["max_length"])
+    footprint = _footprint(base, settings, length=length)
+    pieces = _pieces(footprint, held=held, free=free)
+    if pieces == 1:
+        return Setting(1, "a batch fits in memory")
+    whole = f"a whole batch needs {_gigabytes(held + footprint.total())}, and {_gigabytes(free)} are free"
+    if pieces is not None:
+        return Setting(pieces, f"memory: {whole}")
+    single = _gigabytes(held + footprint.total(micro_batches=footprint.examples))
+    others = "; ".join(_others(base, settings, length=length, held=held, free=free))
+    raise RefusedError(
+        f"training {base.name} needs about {single} even one example at a time, and {_gigabytes(free)} are free."
+        f" {'What would fit: ' + others if others else 'Name a smaller model as model.base, or take a larger machine'}"
+    )
+
+
+def still_fits(estimate: Estimate, *, free: int | None = None) -> None:
+    """Nothing, where the run that was planned fits into the memory that is free now.
+
+    Raises:
+        RefusedError: not even the least of what it is expected to take is there.
+    """
+    free = available_bytes() if free is None else free
+    least = estimate.peak_memory_bytes.low or estimate.peak_memory_bytes.value
+    if least > free:
+        raise RefusedError(
+            f"the run needs about {_gigabytes(estimate.peak_memory_bytes.value)} of memory, and {_gigabytes(free)} are"
+            " free now: end what else takes memory, or make the plan again with a smaller training.batch_size"
+        )
+
+
+def _footprint(base: Path, settings: dict[str, Any], *, length: int) -> Footprint:
+    rank, quantised = settings["rank"], settings["quantised"]
+    return footprint_of_files(base, rank=rank, quantised=quantised, examples=settings["batch_size"], length=length)
+
+
+def _pieces(footprint: Footprint, *, held: int, free: int) -> int | None:
+    """The fewest pieces, a power of two, in which it fits; None where it does not."""
+    pieces = 1
+    while held + footprint.total(micro_batches=pieces) > USABLE * free:
+        if pieces >= footprint.examples:
+            return None
+        pieces *= 2
+    return min(pieces, footprint.examples)
+
+
+def _others(base: Path, settings: dict[str, Any], *, length: int, held: int, free: int) -> Iterator[str]:
+    """What else would fit, the smallest change first."""
+    shorter = length // 2
+    while shorter >= 16:
+        if _pieces(_footprint(base, settings, length=shorter), held=held, free=free):
+            yield f"texts of at most {shorter} tokens (the longest has {length})"
+            break
+        shorter //= 2
+    for method in ADAPTED:
+        changed = {**settings, "rank": RANK, "quantised": method == "qlora"}
+        if (changed["rank"], changed["quantised"]) == (settings["rank"], settings["quantised"]):
+            continue
+        if _pieces(_footprint(base, changed, length=length), held=held, free=free):
+            yield f"model.method: {method}"
+
+
+def _longest_tokens(schema: Schema, train: pl.DataFrame, base: Path, most: int) -> int:
+    """The tokens of the longest text as the network sees it."""
+    if schema.task in LANGUAGE_TASKS:  # answers count too, and long texts are read in windows
+        return most
+    texts = sorted(texts_of(schema, train), key=len)[-LONGEST:]
+    found = tokenizer_from(base)(texts, truncation=True, max_length=most, return_attention_mask=False)
+    return int(np.max([len(ids) for ids in found["input_ids"]], initial=1))
+
+
+def _gigabytes(count: float) -> str:
+    return f"{count / 1e9:.1f} GB"

@@ -1,0 +1,109 @@
+"""What does not fit into memory is cut into pieces, or refused with what would fit."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+import pytest
+
+from modelwright.data.parts import read_part
+from modelwright.errors import RefusedError
+from modelwright.records import Dataset, Estimate, Interval
+from modelwright.training import memory
+from modelwright.training.fit import micro_batches, still_fits
+from modelwright.training.memory import Peak, available_bytes, saved_bytes
+from modelwright.training.work import footprint_of_files
+
+SETTINGS = {"batch_size": 16, "max_length": 64, "rank": 0, "quantised": False}
+
+
+def needed(base: Path, pieces: int) -> float:
+    """Bytes for texts of 14 tokens: 12 words and two special ones, the longest of the dataset."""
+    return footprint_of_files(base, rank=0, quantised=False, examples=16, length=14).total(micro_batches=pieces)
+
+
+def test_a_batch_is_cut_until_it_fits(text_dataset: Dataset, tiny_encoder: Path) -> None:
+    train = read_part(text_dataset, "train")
+    for pieces in (1, 4, 16):
+        free = round(1.001 * needed(tiny_encoder, pieces) / 0.9)
+        found = micro_batches(text_dataset.schema, train, tiny_encoder, SETTINGS, held=0, free=free)
+        assert found.value == pieces
+    assert "memory" in found.origin
+
+
+def test_what_does_not_fit_is_refused_with_what_would(
+    text_dataset: Dataset, tiny_encoder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its weights with gradients and moments take 16 bytes each; with adapters of rank 1 little more than 4."""
+    monkeypatch.setattr("modelwright.training.fit.RANK", 1)
+    train = read_part(text_dataset, "train")
+    free = round(0.8 * needed(tiny_encoder, 16))
+    with pytest.raises(RefusedError, match=r"one example at a time.*What would fit: .*lora"):
+        micro_batches(text_dataset.schema, train, tiny_encoder, SETTINGS, held=0, free=free)
+    with pytest.raises(RefusedError, match="smaller model"):
+        micro_batches(text_dataset.schema, train, tiny_encoder, SETTINGS, held=0, free=1000)
+
+
+def test_memory_that_is_gone_by_then_stops_a_run() -> None:
+    estimate = Estimate(Interval(1, 1, 1), Interval(4e9, 3e9, 5e9), Interval(0, 0, 0))
+    still_fits(estimate, free=3_500_000_000)
+    with pytest.raises(RefusedError, match=r"4\.0 GB"):
+        still_fits(estimate, free=2_000_000_000)
+
+
+def test_a_containers_limit_counts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of 2 GB allowed 1.5 are taken: half a gigabyte is left beside what this process holds already."""
+    limit, used = tmp_path / "memory.max", tmp_path / "memory.current"
+    limit.write_text("2000000000\n")
+    used.write_text("1500000000\n")
+    monkeypatch.setattr(memory, "LIMITS", (limit,))
+    monkeypatch.setattr(memory, "USED", (used,))
+    monkeypatch.setattr(memory, "memory_bytes", lambda: 0)
+    import psutil
+
+    left = available_bytes() - psutil.Process().memory_info().rss
+    assert left == pytest.approx(5e8, abs=5e7)
+    limit.write_text("max\n")
+    assert available_bytes() - psutil.Process().memory_info().rss > 5e8
+
+
+def test_a_watch_sees_what_was_held_for_a_moment() -> None:
+    """100 MB that are gone when it is asked."""
+    import numpy as np
+
+    before = memory.memory_bytes()
+    with Peak() as peak:
+        for _ in range(10):
+            np.ones(12_500_000).sum()
+        assert peak.bytes > before + 60e6
+
+
+def test_what_autograd_keeps_is_counted() -> None:
+    """y = (x w) summed, squared: x (4 bytes each, 1,000 of them) and the product are kept; w is a weight."""
+    import torch
+
+    layer = torch.nn.Linear(1000, 500, bias=False)
+    with saved_bytes(layer) as kept:
+        (layer(torch.ones(1, 1000)) ** 2).sum()
+    assert sum(kept.values()) == 4 * (1000 + 500)
+
+
+def test_a_plan_cuts_its_batches_where_memory_is_short(
+    text_dataset: Dataset, problem: object, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from modelwright.training import fit
+    from modelwright.training.plan import plan
+    from modelwright.training.train import train
+
+    real = footprint_of_files
+
+    def greedy(*given: object, **named: object) -> object:
+        found = real(*given, **named)  # type: ignore[arg-type]
+        return dataclasses.replace(found, activations=2.0 * available_bytes())
+
+    monkeypatch.setattr(fit, "footprint_of_files", greedy)
+    made = plan(text_dataset, problem, folder=tmp_path, metric="accuracy", budget_seconds=600)  # type: ignore[arg-type]
+    assert made.settings["micro_batches"].value > 1 and "memory" in made.settings["micro_batches"].origin
+    run = train(text_dataset, made, metric="accuracy", folder=tmp_path / "run", project=tmp_path, budget_seconds=600)
+    assert run.status == "completed"
