@@ -14,11 +14,13 @@ import pytest
 from starlette.testclient import TestClient
 
 from modelwright.deployment.golden import differences
-from modelwright.deployment.load import Loaded
+from modelwright.deployment.load import Loaded, load_package
 from modelwright.deployment.server.app import create_app
 from modelwright.deployment.server.limits import Limits
 from modelwright.deployment.signature import answer_schema
+from modelwright.errors import IntegrityError
 from modelwright.models.predictors.ngram import NGram
+from modelwright.records import Golden, Package
 
 BASE = "http://127.0.0.1:8000"
 Of = Callable[[str], Loaded]
@@ -60,6 +62,18 @@ def test_golden_cases_that_differ_are_told(loaded: Of) -> None:
         (said,) = differences(found.predictor, cases, found.signature)
         assert said.startswith("case 2: ")
         assert repr(other) in said
+
+
+def test_a_few_written_answers_may_fall_otherwise_on_another_processor(
+    make: Callable[..., Package], written: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """3 of 64 are within a twentieth, 4 are not."""
+    folder = Path(make(written, tmp_path).path)
+    monkeypatch.setattr("modelwright.deployment.load.golden.differences", lambda *_: ["case"] * 3)
+    assert load_package(folder).golden == Golden(64, 61)
+    monkeypatch.setattr("modelwright.deployment.load.golden.differences", lambda *_: ["case"] * 4)
+    with pytest.raises(IntegrityError, match="4 of 64"):
+        load_package(folder)
 
 
 def test_the_reference_holds_figures_and_no_text(loaded: Of) -> None:

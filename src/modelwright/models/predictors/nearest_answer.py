@@ -13,7 +13,7 @@ import numpy as np
 import polars as pl
 
 from modelwright.data.parts import objects
-from modelwright.models.encode import copy_encoder, embed
+from modelwright.models.encode import REMEMBERED_FROM, copy_encoder, embed
 from modelwright.models.features.design import Design
 from modelwright.models.features.frame import texts
 from modelwright.models.features.stored import load_state, save_state
@@ -54,8 +54,12 @@ class NearestAnswer:
 
     def predict(self, examples: pl.DataFrame) -> Predictions:
         """The answer to the nearest known prompt of each example."""
-        asked_ND = placed(self._place, self.schema, examples)
-        return Predictions(texts_N=self._answers[self._nearest_N(asked_ND)])
+        nearest = [np.zeros(0, np.int64)]
+        # Of fewer texts the encoder reads each the same whatever stands beside it, and close calls stay as they are.
+        step = REMEMBERED_FROM - 1 if isinstance(self._place, Path) else max(1, len(examples))
+        for start in range(0, len(examples), step):
+            nearest.append(self._nearest_N(placed(self._place, self.schema, examples[start : start + step])))
+        return Predictions(texts_N=self._answers[np.concatenate(nearest)])
 
     def out_of_fold(self, fold_N: np.ndarray) -> Predictions:
         """The answer to each known prompt by the nearest one outside its fold; words are weighed as in all of them."""
