@@ -86,7 +86,7 @@ def test_without_peft_the_plan_says_what_to_install(
     text_dataset: Dataset, problem: Problem, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from modelwright.errors import RefusedError
-    from modelwright.training import plan as planning
+    from modelwright.training import consider as planning
 
     monkeypatch.setattr(planning, "find_spec", lambda name: None)
     with pytest.raises(RefusedError, match=r"needs peft: pip install 'modelwright\[lora\]'"):
