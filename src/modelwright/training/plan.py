@@ -5,6 +5,9 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
+
+import polars as pl
 
 from modelwright.data.parts import read_part, targets_N
 from modelwright.errors import RefusedError
@@ -12,7 +15,18 @@ from modelwright.models.catalogue import locate
 from modelwright.models.encode import is_remembered
 from modelwright.models.precision import best_precision
 from modelwright.problem import Problem
-from modelwright.records import Candidate, Dataset, Estimate, Interval, LearningCurve, Plan, Progress, Setting, identify
+from modelwright.records import (
+    Candidate,
+    Dataset,
+    Estimate,
+    Interval,
+    LearningCurve,
+    Plan,
+    Progress,
+    Schema,
+    Setting,
+    identify,
+)
 from modelwright.training.consider import CLASSICAL, LANGUAGE_TASKS, consider
 from modelwright.training.curve import learning_curve
 from modelwright.training.estimate import Forecast, estimated, with_cost
@@ -76,18 +90,8 @@ def plan(
     def note(what: str) -> None:
         progress(Progress("plan", what, 0))
 
-    load_libraries(settings)
-    with Peak() as peak:
-        began = time.perf_counter()
-        job = build(schema, train, validation, base=base, settings=settings, note=note)
-        build_seconds = time.perf_counter() - began
-        note("timing a few steps")
-        scratch, precision = isinstance(base, str), settings["precision"]
-        reads = not (scratch or schema.task in LANGUAGE_TASKS)
-        reads = reads and not is_remembered(job.network, job.examples.features, precision=precision)
-        truth_N = targets_N(schema, validation)
-        measured = probe(job, truth_N, metric=metric, precision=precision, reads=reads, place=folder)
-        forecast = Forecast(job, measured, build_seconds, peak.bytes, reads)
+    forecast = _measured(schema, train, validation, base, settings, metric=metric, folder=folder, note=note)
+    job, scratch, precision = forecast.job, isinstance(base, str), settings["precision"]
     origins |= schedule(forecast, problem, scratch=scratch, budget_seconds=budget_seconds)
     origins["metric"] = Setting(metric, "problem")
     steps, every = origins["steps"].value, origins["validate_every"].value
@@ -105,6 +109,32 @@ def plan(
     record = Plan("", dataset.id, chosen.model, chosen.method, origins, estimate, tuple(candidates), seen, curve)
     identified: Plan = identify(record)
     return identified
+
+
+def _measured(
+    schema: Schema,
+    train: pl.DataFrame,
+    validation: pl.DataFrame,
+    base: Path | str,
+    settings: dict[str, Any],
+    *,
+    metric: str,
+    folder: Path,
+    note: Callable[[str], None],
+) -> Forecast:
+    """The job, and what was measured of it; its memory is watched as the run's will be, from before it is built."""
+    load_libraries(settings)
+    precision = settings["precision"]
+    with Peak() as peak:
+        began = time.perf_counter()
+        job = build(schema, train, validation, base=base, settings=settings, note=note)
+        build_seconds = time.perf_counter() - began
+        note("timing a little of everything")
+        reads = not (isinstance(base, str) or schema.task in LANGUAGE_TASKS)
+        reads = reads and not is_remembered(job.network, job.examples.features, precision=precision)
+        truth_N = targets_N(schema, validation)
+        measured = probe(job, truth_N, metric=metric, precision=precision, reads=reads, place=folder)
+        return Forecast(job, measured, build_seconds, peak.bytes, reads)
 
 
 def _classical(
