@@ -48,7 +48,8 @@ def launched(on: Executor, dataset: Dataset, made: Plan, folder: Path, progress=
 
 def workers() -> list[psutil.Process]:
     """The processes that Ray runs work in."""
-    return [each for each in psutil.Process().children(recursive=True) if "ray::_call" in " ".join(each.cmdline())]
+    found = psutil.Process().children(recursive=True)
+    return [each for each in found if "ray::_Worker" in " ".join(each.cmdline())]
 
 
 def test_a_worker_that_is_killed_is_replaced_and_goes_on(
