@@ -65,7 +65,12 @@ def embed(folder: Path, texts: list[str]) -> np.ndarray:
 
 
 def frozen_features(
-    network: Network, inputs: Tokens | Pixels, *, precision: str, tick: Callable[[int], None] = lambda done: None
+    network: Network,
+    inputs: Tokens | Pixels,
+    *,
+    precision: str,
+    remember: bool = True,
+    tick: Callable[[int], None] = lambda done: None,
 ) -> Tensor:
     """The encoder's pooled features of every example, float32 (N, D), on the processor.
 
@@ -76,11 +81,12 @@ def frozen_features(
         network: Its head is not used.
         inputs: N examples; batches are taken by length, so that little is padding.
         precision: `bf16` reads in bfloat16, any other in float32.
+        remember: Keep it for the next who asks.
         tick: Told how many examples are done, now and then.
     """
     import torch
 
-    key = _content(network, inputs, precision) if len(inputs) >= REMEMBERED_FROM else None
+    key = _content(network, inputs, precision) if remember and len(inputs) >= REMEMBERED_FROM else None
     if key is not None and key in _READ:
         return _READ[key].clone()
     network.eval()

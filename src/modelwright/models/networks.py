@@ -116,6 +116,15 @@ def save(network: Network, folder: Path) -> None:
     save_file({k: v.contiguous() for k, v in network.head.state_dict().items()}, folder / "head.safetensors")
 
 
+def models_in(network: nn.Module) -> list[nn.Module]:
+    """What of `network` is a transformers model, with the adapters around it: each is called as a whole."""
+    from transformers import PreTrainedModel
+
+    return [
+        child for child in network.children() if any(isinstance(module, PreTrainedModel) for module in child.modules())
+    ]
+
+
 def _width(config: Any) -> int:
     """The width of the pooled features, from the configuration of the encoder."""
     found = config.to_dict()

@@ -1,4 +1,4 @@
-"""The fields of problem.yaml: 34, and 40 at most.
+"""The fields of problem.yaml: 36, and 40 at most.
 
 Each field's description is the comment in a new problem.yaml, the "expected" of its fault and its line in
 the documentation.
@@ -111,6 +111,10 @@ class Compute(Section):
     """Where the work runs."""
 
     engine: Literal["local", "ray"] = _says("local: this machine; ray: a cluster, for training", "local")
+    workers: Annotated[int, Field(ge=1, le=4096)] = _says("processes that train together, one for each GPU", 1)
+    sharding: Literal["auto", "replicate", "shard"] = _says(
+        "auto, replicate: each worker holds all weights; shard: each a part", "auto"
+    )
     address: Text = _says("auto, or where the Ray cluster is: host:port, ray://host:port", "auto")
 
 

@@ -106,6 +106,7 @@ def build(
     *,
     base: Path | str,
     settings: dict[str, Any],
+    device: str | None = None,
     note: Callable[[str], None] = lambda what: None,
 ) -> Job:
     """The job that trains `base` on `train`.
@@ -116,6 +117,7 @@ def build(
         validation: The validation part.
         base: A folder with a pre-trained model, or the name of a scratch entry of the catalogue.
         settings: At least `max_length` or `image_size`, `batch_size`, `seed`, `smoothing`, `vary`, `rank`.
+        device: Where the network goes, if not to the best there is.
         note: Told what is being done, for progress.
 
     Raises:
@@ -127,7 +129,7 @@ def build(
     outputs = max(1, len(schema.classes))
     note("loading the model")
     network, tokenizer = _network(schema, base, outputs=outputs, image_size=settings["image_size"])
-    network.to(device=best_device(), memory_format=torch.channels_last if schema.kind == "image" else None)
+    network.to(device=device or best_device(), memory_format=torch.channels_last if schema.kind == "image" else None)
     note("reading the examples")
     truth = targets_N(schema, train), targets_N(schema, validation)
     first_N, mean, deviation = standardised(schema, truth[0])

@@ -21,9 +21,9 @@ from modelwright.evaluation.decision import decided
 from modelwright.evaluation.diagnose import HistoryPoint
 from modelwright.evaluation.intervals import all_intervals
 from modelwright.evaluation.metrics import METRICS, score
+from modelwright.execution import ALONE, Place
 from modelwright.models.catalogue import locate
-from modelwright.models.encode import frozen_features
-from modelwright.models.fitting.head import set_head
+from modelwright.models.precision import device as best_device
 from modelwright.models.predictors import save_predictor
 from modelwright.models.predictors.out_of_sample import save_out_of_sample
 from modelwright.models.predictors.transformer import outputs_NK
@@ -34,6 +34,9 @@ from modelwright.training.estimate import memory_bytes
 from modelwright.training.job import Inputs, Job, build
 from modelwright.training.loop import Step, steps
 from modelwright.training.optim import Optimizer, adamw
+from modelwright.training.parallel import Group, joined
+from modelwright.training.sharding import chosen, whole
+from modelwright.training.start import newest, start_head
 from modelwright.training.trained import Trained, begin
 
 CHECKPOINT_SECONDS = 60.0
@@ -68,6 +71,8 @@ def train(
     folder: Path,
     project: Path,
     budget_seconds: float,
+    sharding: str = "auto",
+    place: Place = ALONE,
     progress: Callable[[Progress], None] = lambda progress: None,
 ) -> Run:
     """The run that `plan` describes, in `folder`: checkpoints/, log.jsonl, history.json and predictor/.
@@ -79,11 +84,14 @@ def train(
         folder: The run's own; a run that was killed is gone on with from its newest sound checkpoint.
         project: The project's folder, which the model may be named relative to.
         budget_seconds: Training stops after so long with the best checkpoint so far.
+        sharding: Whether each of several workers holds all weights: auto, replicate or shard.
+        place: This worker's among those that train together; all are called alike, the first one writes.
         progress: Told of each step, with time left.
 
     Raises:
         RefusedError: training diverged.
         ResourceError: the disk is full; the checkpoint before is intact.
+        LostWorkerError: another worker is gone.
     """
     if plan.method == "classical":
         from modelwright.training.tabular import train_tabular
@@ -92,60 +100,97 @@ def train(
             dataset, plan, metric=metric, folder=folder, budget_seconds=budget_seconds, progress=progress
         )
     settings = {name: each.value for name, each in plan.settings.items()}
-    job = build(
-        dataset.schema,
-        read_part(dataset, "train"),
-        read_part(dataset, "validation"),
-        base=locate(plan.model, folder=project),
-        settings=settings,
-        note=lambda what: progress(Progress("train", what, 0)),
-    )
-    course, status = _follow(job, metric=metric, folder=folder, budget_seconds=budget_seconds, progress=progress)
-    return _finish(job, dataset, plan, course, status, folder=folder)
+
+    def built(device: str | None) -> Job:
+        return build(
+            dataset.schema,
+            read_part(dataset, "train"),
+            read_part(dataset, "validation"),
+            base=locate(plan.model, folder=project),
+            settings=settings,
+            device=device,
+            note=lambda what: progress(Progress("train", what, 0)),
+        )
+
+    with joined(place) as group:
+        job = built("cpu" if group.workers > 1 else None)
+        group.sharded = chosen(sharding, job.network, group, settings)
+        if not group.sharded:
+            job.network.to(best_device())
+        held, course, status = _follow(
+            job, group, metric=metric, folder=folder, budget_seconds=budget_seconds, progress=progress
+        )
+        run = None
+        if group.first:
+            if group.sharded:  # what is saved is whole, and no worker's network is
+                job = built("cpu")
+                held = begin(job)
+            _end(held, course, folder)
+            run = _finish(job, dataset, plan, course, status, folder=folder)
+        return group.record(run, Run)
 
 
 def _follow(
-    job: Job, *, metric: str, folder: Path, budget_seconds: float, progress: Callable[[Progress], None]
-) -> tuple[Course, Status]:
-    """Train to the end, a standstill or the budget; the network then holds the best checkpoint's weights."""
+    job: Job, group: Group, *, metric: str, folder: Path, budget_seconds: float, progress: Callable[[Progress], None]
+) -> tuple[Trained, Course, Status]:
+    """Train to the end, a standstill or the budget."""
     place, settings = folder / "checkpoints", job.settings
-    found, damaged = checkpoints.newest(place)
-    if found is None and settings["head"] != "random":
-        _start_head(job, progress)
-    held = begin(job)
+    found, damaged = newest(place, group)
+    fresh = found is None and settings["head"] != "random"
+    if fresh and not group.sharded:
+        start_head(job, group, progress)
+    held = begin(job, sharded=group.sharded)
     job = held.job
+    if fresh and group.sharded:
+        start_head(job, group, progress)
+    group.equalise(job.network)
     optimizer = adamw(job.network, learning_rate=settings["learning_rate"], scaled=settings["precision"] == "fp16")
     course = Course() if found is None else _put_back(held, optimizer, found)
     if damaged:
         progress(Progress("train", "passed over damaged checkpoints", 0, note=", ".join(damaged)))
     began = time.perf_counter() - course.seconds
     if course.best is None:
-        _validate(job, course, Step(0, 0, float("nan"), 1, 0.0, 0.0, 0.0), metric)
-        _save(held, optimizer, course, place)
-    saved = time.perf_counter()
+        _validate(job, group, course, Step(0, 0, float("nan"), 1, 0.0, 0.0, 0.0), metric)
+        _save(held, optimizer, course, place, group)
+    saved = group.number(time.perf_counter() - began)
     status: Status = "completed"
-    recipe = job.recipe()
-    loop = steps(job.network, job.objective, optimizer, recipe, order=job.order, fetch=job.fetch, start=course.step)
+    loop = steps(
+        job.network,
+        job.objective,
+        optimizer,
+        job.recipe(),
+        order=job.order,
+        fetch=job.fetch,
+        start=course.step,
+        group=group,
+    )
     if course.stale >= settings["patience"]:
         status, loop = "stopped_early", iter(())
     for step in loop:
-        course.step, course.seconds = step.number, time.perf_counter() - began
+        course.step, course.seconds = step.number, group.number(time.perf_counter() - began)  # all go by one clock
         course.peak_memory_bytes = max(course.peak_memory_bytes, memory_bytes())
         course.log.append(_logged(step))
         last = step.number == settings["steps"]
         spent = course.seconds > budget_seconds
         if step.number % settings["validate_every"] == 0 or last or spent:
-            _validate(job, course, step, metric)
+            _validate(job, group, course, step, metric)
             stopping = course.stale >= settings["patience"]
-            _save(held, optimizer, course, place)
-            saved = time.perf_counter()
+            _save(held, optimizer, course, place, group)
+            saved = group.number(time.perf_counter() - began)
             if not last and (stopping or spent):
                 status = "stopped_early" if stopping else "budget"
                 break
-        elif time.perf_counter() - saved > CHECKPOINT_SECONDS:
-            _save(held, optimizer, course, place)
-            saved = time.perf_counter()
+        elif course.seconds - saved > CHECKPOINT_SECONDS:
+            _save(held, optimizer, course, place, group)
+            saved = group.number(time.perf_counter() - began)
         progress(_told(course, step, settings["steps"], time.perf_counter() - began))
+    course.seconds = time.perf_counter() - began
+    return held, course, status
+
+
+def _end(held: Trained, course: Course, folder: Path) -> None:
+    """Give the network the best checkpoint's weights and the shape that is saved."""
+    place = folder / "checkpoints"
     best = checkpoints.load(place / f"step-{course.best_step:09d}")
     if best is None:
         raise IntegrityError(
@@ -153,17 +198,6 @@ def _follow(
         )
     held.load(best.tensors["network"])
     held.end(folder / "adapters")
-    course.seconds = time.perf_counter() - began
-    return course, status
-
-
-def _start_head(job: Job, progress: Callable[[Progress], None]) -> None:
-    def tick(done: int) -> None:
-        progress(Progress("train", "reading with the frozen encoder", done, len(job.train), "examples"))
-
-    features_ND = frozen_features(job.network, job.train.features, precision=job.settings["precision"], tick=tick)
-    regression = job.predictor.schema.task == "regression"
-    set_head(job.network, features_ND, job.train.targets_N, regression=regression, seed=job.settings["seed"])
 
 
 def _put_back(held: Trained, optimizer: Optimizer, found: checkpoints.Checkpoint) -> Course:
@@ -174,16 +208,19 @@ def _put_back(held: Trained, optimizer: Optimizer, found: checkpoints.Checkpoint
     return Course(**{name: value for name, value in found.state.items() if name in names})
 
 
-def _save(held: Trained, optimizer: Optimizer, course: Course, place: Path) -> None:
-    tensors = {"network": held.tensors(), "optimizer": optimizer.tensors()}
+def _save(held: Trained, optimizer: Optimizer, course: Course, place: Path, group: Group) -> None:
+    """Write a checkpoint: whole tensors, so that any number of workers can go on from it."""
+    tensors = {"network": whole(held.tensors(), group), "optimizer": whole(optimizer.tensors(), group)}
+    if not group.first:
+        return
     state = {**dataclasses.asdict(course), "optimizer": optimizer.plain()}
     checkpoints.save(place, checkpoints.Checkpoint(course.step, tensors, state), keep=course.best_step)
 
 
-def _validate(job: Job, course: Course, step: Step, metric: str) -> None:
+def _validate(job: Job, group: Group, course: Course, step: Step, metric: str) -> None:
     """Answer the validation part and as much of the training part; note whether this is the best so far."""
-    train_loss, train_score = _judge(job, job.watched, metric)
-    validation_loss, validation_score = _judge(job, job.validation, metric)
+    train_loss, train_score = _judge(job, group, job.watched, metric)
+    validation_loss, validation_score = _judge(job, group, job.validation, metric)
     epoch = step.number / len(job.order(0))
     point = HistoryPoint(
         epoch=epoch,
@@ -202,9 +239,9 @@ def _validate(job: Job, course: Course, step: Step, metric: str) -> None:
         course.best, course.stale = dataclasses.asdict(point), 0
 
 
-def _judge(job: Job, part: Inputs, metric: str) -> tuple[float, float]:
-    """Loss per example and metric of the network as it stands, on `part`."""
-    outputs = outputs_NK(job.network, part.features)
+def _judge(job: Job, group: Group, part: Inputs, metric: str) -> tuple[float, float]:
+    """Loss per example and metric of the network as it stands, on `part`, of which each worker answers its share."""
+    outputs = group.whole(outputs_NK(job.network, part.features.take(group.mine(len(part)))), len(part))
     schema, how = job.predictor.schema, job.predictor.preparation
     if schema.task == "regression":
         loss = float(0.5 * np.mean((outputs[:, 0] - part.targets_N) ** 2))
@@ -212,7 +249,8 @@ def _judge(job: Job, part: Inputs, metric: str) -> tuple[float, float]:
     else:
         truth_N = part.targets_N
         loss = float(score("log_loss", schema, truth_N, job.predictor.answers(outputs)))
-    return loss, float(score(metric, schema, truth_N, job.predictor.answers(outputs)))
+    value = float(score(metric, schema, truth_N, job.predictor.answers(outputs)))
+    return group.number(loss), group.number(value)  # machines may differ in the last digit, and all must decide alike
 
 
 def _logged(step: Step) -> dict[str, float]:

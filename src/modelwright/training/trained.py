@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from modelwright.errors import IntegrityError
 from modelwright.training.job import Job
 from modelwright.training.rows import Lean, lean
+from modelwright.training.sharding import is_sharded, laid_as, shard
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -34,9 +35,11 @@ class Trained:
         Raises:
             IntegrityError: they are of another network.
         """
-        if tensors.keys() != self.tensors().keys():
+        own = self.tensors()
+        if tensors.keys() != own.keys():
             raise IntegrityError("the checkpoint is of a network of another shape; run again with --force")
-        self.job.network.load_state_dict(tensors, strict=False)
+        laid_out = {name: laid_as(each, own[name]) if is_sharded(own[name]) else each for name, each in tensors.items()}
+        self.job.network.load_state_dict(laid_out, strict=False)
 
     def end(self, adapters: Path | None = None) -> None:
         """Give the network the shape that is saved: whole tables, adapters merged into the weights.
@@ -60,10 +63,16 @@ class Trained:
         network.encoder = merged(network.encoder, base=base)
 
 
-def begin(job: Job) -> Trained:
-    """`job` with its network in the shape that training wants."""
+def begin(job: Job, *, sharded: bool = False) -> Trained:
+    """`job` with its network in the shape that training wants.
+
+    Args:
+        job: As it was built.
+        sharded: Share the network out over all workers; such a job is not ended, but built anew for what is saved.
+    """
     from modelwright.models.attention import use_products
     from modelwright.models.dropout import with_own_dropout
+    from modelwright.models.precision import device as best_device
 
     settings, network = job.settings, job.network
     held = Lean(job)
@@ -77,7 +86,9 @@ def begin(job: Job) -> Trained:
         network.encoder = with_adapters(network.encoder, rank=settings["rank"], alpha=settings["alpha"]).to(device)
     else:
         held = lean(job)
-    if job.device.type == "cpu":
+    if best_device() == "cpu":
         use_products(network.encoder)
     with_own_dropout(network)
+    if sharded:
+        shard(network)
     return Trained(held.job, held)
