@@ -21,7 +21,7 @@ from modelwright.training.plan import plan
 from modelwright.training.train import train
 
 pytestmark = pytest.mark.filterwarnings("ignore::FutureWarning", "ignore::DeprecationWarning", "ignore::UserWarning")
-TRAININGS = ["classified", "with_dropout", "with_adapters", "language"]
+TRAININGS = ["classified", "with_dropout", "with_repeated_blocks", "with_adapters", "language"]
 
 
 @pytest.fixture(scope="module")

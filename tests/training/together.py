@@ -13,7 +13,7 @@ import numpy as np
 from modelwright.execution import ALONE, Place
 from modelwright.models.dropout import with_own_dropout
 from modelwright.models.language import language_from_scratch
-from modelwright.models.networks import Network
+from modelwright.models.networks import Network, repeat_blocks
 from modelwright.records import Progress
 from modelwright.training.loop import Recipe, steps
 from modelwright.training.objectives import IGNORED, Batch
@@ -64,6 +64,13 @@ def with_dropout() -> Training:
     return network, Classification(), labelled(), 4
 
 
+def with_repeated_blocks() -> Training:
+    network = encoder(0.2)
+    with_own_dropout(network)
+    repeat_blocks(network)
+    return network, Classification(), labelled(), 4
+
+
 def with_adapters() -> Training:
     import torch
 
@@ -92,7 +99,7 @@ def language() -> Training:
     return language_from_scratch("llama", "causal", config), NextToken(), fetch, 1
 
 
-TRAININGS = {each.__name__: each for each in (classified, with_dropout, with_adapters, language)}
+TRAININGS = {each.__name__: each for each in (classified, with_dropout, with_repeated_blocks, with_adapters, language)}
 
 
 def trained(name: str, group: Group, *, pieces: int) -> Found:

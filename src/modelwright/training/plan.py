@@ -25,6 +25,7 @@ from modelwright.records import (
     Setting,
     identify,
 )
+from modelwright.training.activations import checkpointing
 from modelwright.training.estimate import Probe, probe
 from modelwright.training.job import Job, build
 
@@ -178,9 +179,11 @@ def _sizes(schema: Schema, train: Any, problem: Problem, base: Path | str, metho
     batch_size = Setting(64 if image else 32, "rule: 64 images, 32 texts")
     if asked.batch_size != "auto":
         batch_size = Setting(asked.batch_size, "problem.yaml")
+    max_length = Setting(0, "not a text") if image else _max_length(base)
     return {
         "batch_size": batch_size,
-        "max_length": Setting(0, "not a text") if image else _max_length(base),
+        "max_length": max_length,
+        "checkpointing": checkpointing(base, examples=batch_size.value, tokens=max_length.value),
         "image_size": _image_size(schema, train, base) if image else Setting(0, "not an image"),
         "smoothing": Setting(0.1 if image and schema.task == "classification" else 0.0, "rule: 0.1 for images"),
         "vary": Setting(image, "rule: images are varied, texts are not"),

@@ -72,6 +72,7 @@ def begin(job: Job, *, sharded: bool = False) -> Trained:
     """
     from modelwright.models.attention import use_products
     from modelwright.models.dropout import with_own_dropout
+    from modelwright.models.networks import repeat_blocks
     from modelwright.models.precision import device as best_device
 
     settings, network = job.settings, job.network
@@ -89,6 +90,8 @@ def begin(job: Job, *, sharded: bool = False) -> Trained:
     if best_device() == "cpu":
         use_products(network.encoder)
     with_own_dropout(network)
+    if settings["checkpointing"]:
+        repeat_blocks(network)
     if sharded:
         shard(network)
     return Trained(held.job, held)
