@@ -28,6 +28,7 @@ SETTINGS: dict[str, Any] = {
     "vary": False,
     "rank": 0,
     "quantised": False,
+    "checkpointing": False,
     "seed": 0,
     "warmup": 0.06,
     "precision": "fp32",

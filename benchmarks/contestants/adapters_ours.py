@@ -49,7 +49,14 @@ inputs = Inputs(tokens, targets, np.zeros(len(prompts)), by_token=True)
 torch.manual_seed(0)
 network = language_in(folder, "causal")
 schema = Schema("generation", "text", (Column("prompt", "text"),), "answer")
-settings = {"rank": 16, "alpha": 32, "quantised": asked.method == "qlora", "precision": "bf16", "batch_size": BATCH}
+settings = {
+    "rank": 16,
+    "alpha": 32,
+    "quantised": asked.method == "qlora",
+    "precision": "bf16",
+    "batch_size": BATCH,
+    "checkpointing": False,
+}
 job = Job(
     predictor=LanguageModel(schema, network, Wording(512), tokenizer),
     train=inputs,

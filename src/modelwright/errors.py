@@ -9,6 +9,7 @@ ModelwrightError
 │   └── SealError                    the sealed test part may not be read, or its ledger is broken
 ├── IntegrityError (OSError)         a stored file is not what its manifest says
 └── ResourceError (MemoryError)      this machine cannot hold what was asked for
+    └── LostWorkerError              a process or machine that shared the work is gone
 """
 
 from __future__ import annotations
@@ -79,3 +80,7 @@ class IntegrityError(ModelwrightError, OSError):
 
 class ResourceError(ModelwrightError, MemoryError):
     """This machine cannot hold what was asked for; the message says what would fit."""
+
+
+class LostWorkerError(ResourceError):
+    """One of several workers is gone (killed, out of memory, its machine lost); the work can be gone on with."""

@@ -120,3 +120,36 @@ def test_modules_are_replaced_and_silent_outside_training() -> None:
     assert torch.equal(network[1](values), values)
     network.train()
     assert not torch.equal(network[1](values), values) and torch.equal(network[2](values), values)
+
+
+@pytest.mark.parametrize("family", ["bert", "vit"])
+def test_repeated_blocks_give_the_same_gradients(family: str) -> None:
+    """With dropout, whose coins must fall alike in the repetition, and go on from where they were after it."""
+    from transformers import BertConfig, BertModel, ViTConfig, ViTModel
+
+    from modelwright.models.networks import Network, repeat_blocks
+
+    sizes = {"hidden_size": 16, "num_hidden_layers": 3, "num_attention_heads": 2, "intermediate_size": 24}
+    shares = {"hidden_dropout_prob": 0.2, "attention_probs_dropout_prob": 0.2}
+    torch.manual_seed(1)
+    if family == "bert":
+        encoder = BertModel(BertConfig(vocab_size=30, **sizes, **shares))
+        inputs = {"input_ids": torch.randint(0, 30, (4, 7)), "attention_mask": torch.ones(4, 7, dtype=torch.int64)}
+    else:
+        encoder = ViTModel(ViTConfig(image_size=16, patch_size=8, **sizes, **shares), add_pooling_layer=False)
+        inputs = {"pixel_values": torch.rand(4, 3, 16, 16)}
+    network = Network(encoder, width=16, outputs=3, dropout=0.2).train()
+    use_products(encoder)
+    with_own_dropout(network)
+
+    def gradients() -> list[torch.Tensor]:
+        seed_step(5)
+        network.zero_grad()
+        for _ in range(2):  # the second pass draws after the first one's repetition
+            network(inputs).square().sum().backward()
+        return [each.grad.clone() for each in network.parameters() if each.grad is not None]
+
+    before = gradients()
+    repeat_blocks(network)
+    for first, again in zip(before, gradients(), strict=True):
+        torch.testing.assert_close(first, again, rtol=1e-6, atol=1e-6)

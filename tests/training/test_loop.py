@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import threading
 from collections.abc import Iterator
 from typing import Any
 
@@ -10,7 +11,8 @@ import numpy as np
 import pytest
 
 from modelwright.errors import RefusedError
-from modelwright.training.loop import Recipe, Step, learning_rate_factor, steps
+from modelwright.training import loop
+from modelwright.training.loop import Recipe, Step, in_turn, learning_rate_factor, piece_seed, steps
 from modelwright.training.objectives import Batch
 from modelwright.training.objectives.classification import Classification
 from modelwright.training.optim import Optimizer
@@ -39,6 +41,9 @@ class World:
         groups = [{"params": list(self.network.parameters()), "initial_lr": 0.1}]
         self.optimizer = Optimizer([torch.optim.AdamW(groups, lr=0.1, fused=fused)])
 
+    def fetch(self, chosen: np.ndarray) -> Batch:
+        return Batch({"x": self.x[chosen]}, self.y[chosen])
+
     def run(self, recipe: Recipe, *, start: int = 0) -> Iterator[Step]:
 
         def order(epoch: int) -> list[np.ndarray]:
@@ -51,7 +56,7 @@ class World:
             self.optimizer,
             recipe,
             order=order,
-            fetch=lambda chosen: Batch({"x": self.x[chosen]}, self.y[chosen]),
+            fetch=self.fetch,
             start=start,
         )
 
@@ -111,3 +116,49 @@ def test_the_loss_falls() -> None:
 def test_divergence_is_refused_with_advice() -> None:
     with pytest.raises(RefusedError, match=r"diverged at step 1.*learning_rate"):
         list(World(scale=float("nan")).run(Recipe(steps=3)))
+
+
+def test_what_is_made_ahead_comes_in_turn() -> None:
+    """The second is begun before the first is made use of, and nothing further; an error comes in its place."""
+    begun: list[int] = []
+    second = threading.Event()
+
+    def work(number: int) -> int:
+        begun.append(number)
+        if number == 2:
+            second.set()
+        if number == 4:
+            raise ValueError("four")
+        return number * number
+
+    made = in_turn(work, range(1, 6), ahead=True)
+    assert next(made) == 1
+    assert second.wait(10) and begun == [1, 2]
+    assert [next(made), next(made)] == [4, 9]
+    with pytest.raises(ValueError, match="four"):
+        next(made)
+    assert list(in_turn(work, range(3), ahead=True)) == list(in_turn(work, range(3), ahead=False)) == [0, 1, 4]
+    assert list(in_turn(work, range(0), ahead=True)) == []
+
+
+def test_batches_made_ahead_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Examples are varied by random numbers while a step, which drops by random numbers, runs."""
+    import torch
+
+    from modelwright.models.variation import variation
+
+    def losses(ahead: bool) -> list[float]:
+        monkeypatch.setattr(loop, "in_turn", lambda work, numbers, **_: in_turn(work, numbers, ahead=ahead))
+        world = World(dropout=0.5)
+        plain = world.fetch
+        world.fetch = lambda chosen: Batch(
+            {"x": plain(chosen).inputs["x"] + torch.randn(len(chosen), 4, generator=variation())}, plain(chosen).targets
+        )
+        return [step.loss for step in world.run(Recipe(steps=8, micro_batches=2))]
+
+    assert losses(ahead=True) == losses(ahead=False)
+
+
+def test_every_piece_of_every_step_has_a_seed_of_its_own() -> None:
+    seeds = [piece_seed(7, step, piece) for step in range(200) for piece in range(50)]
+    assert len(set(seeds)) == 10_000 and piece_seed(7, 3, 0) == 7 * 1_000_003 + 3

@@ -23,6 +23,7 @@ SETTINGS: dict[str, Any] = {
     "smoothing": 0.0,
     "vary": False,
     "rank": 0,
+    "checkpointing": False,
     "micro_batches": 1,
 }
 

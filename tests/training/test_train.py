@@ -21,6 +21,7 @@ from modelwright.records import Dataset, Plan, Progress, Run
 from modelwright.training import basis
 from modelwright.training import underway as room
 from modelwright.training.job import Job
+from modelwright.training.parallel import Group
 from modelwright.training.plan import plan
 from modelwright.training.train import train
 
@@ -143,8 +144,8 @@ def test_a_best_checkpoint_that_is_damaged_gives_way_to_the_next_best(
     """Step 12 is made the best, and damaged after a checkpoint of step 24."""
     measure = room.validated
 
-    def better_at_12(job: Job, *, step: int, metric: str) -> HistoryPoint:
-        found = measure(job, step=step, metric=metric)
+    def better_at_12(job: Job, group: Group, *, step: int, metric: str) -> HistoryPoint:
+        found = measure(job, group, step=step, metric=metric)
         return dataclasses.replace(found, validation_score=2.0) if step == 12 else found
 
     monkeypatch.setattr(room, "validated", better_at_12)
@@ -170,8 +171,9 @@ def test_a_run_that_is_lost_stops_and_keeps_its_best_checkpoint(
     text_dataset: Dataset, problem: Problem, tmp_path: Path
 ) -> None:
     """Learning rates a hundred times too high; a second call says the same from where it stopped."""
-    training = problem.training.model_copy(update={"learning_rate": 0.5, "epochs": 30.0})
+    training = problem.training.model_copy(update={"epochs": 30.0})
     made = planned(text_dataset, problem.model_copy(update={"training": training}), tmp_path)
+    made.settings["learning_rate"] = dataclasses.replace(made.settings["learning_rate"], value=0.5)  # a plan refuses it
     made.settings["patience"] = dataclasses.replace(made.settings["patience"], value=99)
     told = r"training diverged.*set training\.learning_rate below 0\.17\. The best checkpoint, of step \d+, is kept in "
     with pytest.raises(RefusedError, match=told) as first:

@@ -7,6 +7,10 @@ drops is a function of its seed alone.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager
+from typing import Any
+
 import numpy as np
 import torch
 from torch import Tensor, nn
@@ -28,6 +32,32 @@ def dropped(values: Tensor, share: float) -> Tensor:
     bits = _STREAM[0].random_raw(-(-count // 4)).view(np.int16)[:count]
     kept = torch.from_numpy(bits) >= round(share * 65536) - 32768
     return values * kept.to(values.dtype).mul_(1 / (1 - share)).view(values.shape)
+
+
+def replayed() -> tuple[AbstractContextManager[None], AbstractContextManager[None]]:
+    """For torch's `checkpoint`: around a block's forward pass, and around its repetition in the backward pass.
+
+    The repetition drops what the first pass dropped, and leaves the stream where it found it. Torch's own stream is
+    put back by `checkpoint` itself.
+    """
+    noted: list[Any] = []
+
+    @contextmanager
+    def first() -> Iterator[None]:
+        noted.append(_STREAM[0].state)
+        yield
+
+    @contextmanager
+    def again() -> Iterator[None]:
+        interrupted = _STREAM[0]
+        _STREAM[0] = np.random.SFC64(0)
+        _STREAM[0].state = noted[0]
+        try:
+            yield
+        finally:
+            _STREAM[0] = interrupted
+
+    return first(), again()
 
 
 class Dropout(nn.Module):  # type: ignore[misc]  # torch is not followed by mypy

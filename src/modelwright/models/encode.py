@@ -64,7 +64,12 @@ def embed(folder: Path, texts: list[str]) -> np.ndarray:
 
 
 def frozen_features(
-    network: Network, inputs: Features, *, precision: str, tick: Callable[[int], None] = lambda done: None
+    network: Network,
+    inputs: Features,
+    *,
+    precision: str,
+    remember: bool = True,
+    tick: Callable[[int], None] = lambda done: None,
 ) -> Tensor:
     """The encoder's pooled features of every example, float32 (N, D), on the processor.
 
@@ -75,11 +80,12 @@ def frozen_features(
         network: Its head is not used.
         inputs: N examples; batches are taken by length, so that little is padding.
         precision: `bf16` reads in bfloat16, any other in float32.
+        remember: Keep it for the next who asks.
         tick: Told how many examples are done, now and then.
     """
     import torch
 
-    key = _content(network, inputs, precision) if len(inputs) >= REMEMBERED_FROM else None
+    key = _content(network, inputs, precision) if remember and len(inputs) >= REMEMBERED_FROM else None
     if key is not None and key in _READ:
         return _READ[key].clone()
     place = network.head.weight.device

@@ -10,6 +10,7 @@ import numpy as np
 import polars as pl
 
 from modelwright.errors import Fault, InputError
+from modelwright.models.variation import variation
 from modelwright.records import Schema
 
 if TYPE_CHECKING:
@@ -49,7 +50,7 @@ class Pixels:
     def batch(self, indices: np.ndarray, *, training: bool = False) -> dict[str, Tensor]:
         """`pixel_values`, float32 (n, 3, S, S), standardised; varied at random when training.
 
-        The variation draws from torch's global generator, which the loop seeds for each step.
+        The variation draws from `variation`, which the loop seeds for each piece of a batch.
         """
         import torch
 
@@ -126,7 +127,8 @@ def vary(pixels_nCHW: Tensor) -> Tensor:
     import torch
 
     count = len(pixels_nCHW)
-    angle, move_x, move_y, size, shear, light, contrast = torch.rand(7, count).mul_(2).sub_(1)
+    drawn = torch.rand(7, count, generator=variation())
+    angle, move_x, move_y, size, shear, light, contrast = drawn.mul_(2).sub_(1)
     angle, size = angle * (12 * torch.pi / 180), 1 + 0.12 * size
     cos, sin = torch.cos(angle) * size, torch.sin(angle) * size
     first = torch.stack((cos, -sin + 0.1 * shear, 0.2 * move_x), dim=1)

@@ -6,6 +6,7 @@ Letters: N examples, T tokens, D width, K outputs, C channels, H height, W width
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -134,6 +135,32 @@ def save(network: Network, folder: Path) -> None:
     with quiet():
         network.encoder.save_pretrained(folder, safe_serialization=True)
     save_file({k: v.contiguous() for k, v in network.head.state_dict().items()}, folder / "head.safetensors")
+
+
+def models_in(network: nn.Module) -> list[nn.Module]:
+    """What of `network` is a transformers model, with the adapters around it: each is called as a whole."""
+    from transformers import PreTrainedModel
+
+    return [
+        child for child in network.children() if any(isinstance(module, PreTrainedModel) for module in child.modules())
+    ]
+
+
+def repeat_blocks(network: nn.Module) -> None:
+    """Let the transformers models in `network` keep a block's input only, and repeat its forward pass when its gradient
+    is taken (Chen et al. 2016, section 4): a third more work, and a fraction of the memory. Gradients are the same.
+
+    Raises:
+        ValueError: a family is not made for it.
+    """
+    from transformers import PreTrainedModel
+
+    from modelwright.models.dropout import replayed
+
+    logging.getLogger("transformers.utils.generic").setLevel(logging.ERROR)  # it warns of a cache that training has not
+    for outer in models_in(network):
+        model = next(each for each in outer.modules() if isinstance(each, PreTrainedModel))
+        model.activation_checkpointing_enable({"use_reentrant": False, "context_fn": replayed})
 
 
 def _width(config: Any) -> int:

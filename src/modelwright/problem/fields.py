@@ -113,6 +113,10 @@ class Compute(Section):
     """Where the work runs."""
 
     engine: Literal["local", "ray"] = _says("local: this machine; ray: a cluster, for training", "local")
+    workers: Annotated[int, Field(ge=1, le=4096)] = _says("processes that train together, one for each GPU", 1)
+    sharding: Literal["auto", "replicate", "shard"] = _says(
+        "auto, replicate: each worker holds all weights; shard: each a part", "auto"
+    )
     address: Text = _says("auto, or where the Ray cluster is: host:port, ray://host:port", "auto")
     dollars_per_hour: Annotated[Number, Field(ge=0)] | None = _says("what an hour of this machine costs", None)
 

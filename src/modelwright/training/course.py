@@ -13,6 +13,8 @@ from modelwright.training import checkpoint as checkpoints
 from modelwright.training.basis import Basis
 from modelwright.training.job import Inputs, Job
 from modelwright.training.optim import Optimizer
+from modelwright.training.parallel import Group
+from modelwright.training.sharding import whole
 from modelwright.training.trained import Trained
 
 Status = Literal["completed", "stopped_early", "budget"]
@@ -77,10 +79,10 @@ def standing(point: dict[str, Any], metric: str) -> tuple[float, float]:
     return sign * float(point["validation_score"] or 0.0), -float(point["validation_loss"])
 
 
-def validated(job: Job, *, step: int, metric: str) -> HistoryPoint:
+def validated(job: Job, group: Group, *, step: int, metric: str) -> HistoryPoint:
     """The validation part and as much of the training part, answered by the network as it stands."""
-    train_loss, train_score = _judge(job, job.watched, metric)
-    validation_loss, validation_score = _judge(job, job.validation, metric)
+    train_loss, train_score = _judge(job, group, job.watched, metric)
+    validation_loss, validation_score = _judge(job, group, job.validation, metric)
     return HistoryPoint(
         epoch=step / len(job.order(0)),
         step=step,
@@ -91,23 +93,31 @@ def validated(job: Job, *, step: int, metric: str) -> HistoryPoint:
     )
 
 
-def _judge(job: Job, part: Inputs, metric: str) -> tuple[float, float | None]:
-    """Loss by unit and metric of the network as it stands, on `part`; no metric where answering takes long."""
+def _judge(job: Job, group: Group, part: Inputs, metric: str) -> tuple[float, float | None]:
+    """Loss by unit and metric of the network as it stands, on `part`, of which each worker answers its share.
+
+    No metric where answering takes long.
+    """
     predictor = job.predictor
-    outputs = predictor.outputs(part.features)
-    loss = predictor.loss(outputs, part.truth_N)
+    share = part.features.take(group.mine(len(part))) if group.workers > 1 else part.features
+    outputs = group.whole(predictor.outputs(share), len(part))
+    loss = group.number(
+        predictor.loss(outputs, part.truth_N)
+    )  # machines may differ in the last digit: all decide alike
     if predictor.schema.task == "generation":
         return loss, None
-    return loss, float(score(metric, predictor.schema, part.truth_N, predictor.answers(outputs)))
+    return loss, group.number(float(score(metric, predictor.schema, part.truth_N, predictor.answers(outputs))))
 
 
-def save(held: Trained, optimizer: Optimizer, course: Course, basis: Basis, place: Path) -> None:
-    """Write a checkpoint of all that `put_back` needs.
+def save(held: Trained, optimizer: Optimizer, course: Course, basis: Basis, place: Path, group: Group) -> None:
+    """Write a checkpoint of all that `put_back` needs: whole tensors, so that any number of workers can go on from it.
 
     Raises:
         ResourceError: the disk is full; the checkpoints before are intact.
     """
-    tensors = {"network": held.tensors(), "optimizer": optimizer.tensors()}
+    tensors = {"network": whole(held.tensors(), group), "optimizer": whole(optimizer.tensors(), group)}
+    if not group.first:
+        return
     state = {**dataclasses.asdict(course), "optimizer": optimizer.plain(), "basis": dataclasses.asdict(basis)}
     checkpoints.save(place, checkpoints.Checkpoint(course.step, tensors, state), keep=course.best_step)
 

@@ -31,6 +31,7 @@ def build_encoder(
     *,
     base: Path | str,
     settings: dict[str, Any],
+    device: str | None,
     note: Callable[[str], None],
 ) -> Job:
     """As `training.job.build`; `settings` hold `max_length` or `image_size`, `smoothing` and `vary` too."""
@@ -40,7 +41,7 @@ def build_encoder(
     outputs = max(1, len(schema.classes))
     note("loading the model")
     network, tokenizer = _network(schema, base, outputs=outputs, image_size=settings["image_size"])
-    network.to(device=best_device(), memory_format=torch.channels_last if schema.kind == "image" else None)
+    network.to(device=device or best_device(), memory_format=torch.channels_last if schema.kind == "image" else None)
     note("reading the examples")
     truth = targets_N(schema, train), targets_N(schema, validation)
     first_N, mean, deviation = standardised(schema, truth[0])

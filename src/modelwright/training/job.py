@@ -204,6 +204,7 @@ def build(
     *,
     base: Path | str,
     settings: dict[str, Any],
+    device: str | None = None,
     note: Callable[[str], None] = lambda what: None,
 ) -> Job:
     """The job that trains `base` on `train`.
@@ -214,6 +215,7 @@ def build(
         validation: The validation part.
         base: A folder with a pre-trained model, or the name of a scratch entry of the catalogue.
         settings: At least `batch_size`, `seed`, `rank`, and what the builder of the task asks for.
+        device: Where the network goes, if not to the best there is.
         note: Told what is being done, for progress.
 
     Raises:
@@ -222,10 +224,10 @@ def build(
     if schema.task in ("language-modeling", "generation"):
         from modelwright.training.languages import build_language
 
-        return build_language(schema, train, validation, base=base, settings=settings, note=note)
+        return build_language(schema, train, validation, base=base, settings=settings, device=device, note=note)
     from modelwright.training.encoders import build_encoder
 
-    return build_encoder(schema, train, validation, base=base, settings=settings, note=note)
+    return build_encoder(schema, train, validation, base=base, settings=settings, device=device, note=note)
 
 
 def spread(train: Inputs, validation: Inputs) -> Inputs:

@@ -10,6 +10,7 @@ import polars as pl
 from modelwright.models.precision import device
 from modelwright.problem import Problem
 from modelwright.records import Schema, Setting
+from modelwright.training.activations import checkpointing
 from modelwright.training.consider import adapter_sizes
 
 CONTEXT = {"cpu": 256, "cuda": 1024}
@@ -48,6 +49,7 @@ def language_sizes(
     return {
         "batch_size": batch,
         "max_length": length,
+        "checkpointing": checkpointing(base, examples=batch.value, tokens=length.value),
         "stream": Setting(stream, "rule: texts longer than half of what is read at once are one stream"),
         "vocabulary": vocabulary if scratch else Setting(0, "the model's own"),
         "optimizer": Setting("muon" if scratch else "adamw", "rule: Muon from scratch, else AdamW"),

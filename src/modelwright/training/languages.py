@@ -15,7 +15,7 @@ from modelwright.errors import Fault, InputError
 from modelwright.models.catalogue import catalogue
 from modelwright.models.chat import chat_template, roles_of, talks_of
 from modelwright.models.endings import check_stop, settle_ends
-from modelwright.models.precision import device
+from modelwright.models.precision import device as best_device
 from modelwright.models.predictors.language_model import LanguageModel, Wording
 from modelwright.models.text import texts_of
 from modelwright.models.windows import Windows, windows_of
@@ -40,6 +40,7 @@ def build_language(
     *,
     base: Path | str,
     settings: dict[str, Any],
+    device: str | None,
     note: Callable[[str], None],
 ) -> Job:
     """As `training.job.build`; `settings` hold `max_length`, `stream` and, from scratch, `vocabulary` too."""
@@ -48,7 +49,7 @@ def build_language(
     torch.manual_seed(settings["seed"])
     note("loading the model" if isinstance(base, Path) else "learning a vocabulary")
     network, tokenizer = _network(schema, train, base, settings)
-    network.to(device())
+    network.to(device or best_device())
     note("reading the examples")
     predictor = LanguageModel(schema, network, Wording(max_length=settings["max_length"]), tokenizer)
     if schema.task == "generation":

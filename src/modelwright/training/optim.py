@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
+
+from modelwright.training.sharding import is_sharded, laid_as
 
 if TYPE_CHECKING:
     import torch
@@ -41,6 +44,11 @@ class Optimizer:
         return bool(self._scaler.is_enabled())
 
     @property
+    def parameters(self) -> list[Tensor]:
+        """What it moves, in the order that the parts have it."""
+        return self._parameters
+
+    @property
     def peak(self) -> float:
         """The highest peak learning rate."""
         return max(float(group["initial_lr"]) for group in self._groups())
@@ -56,7 +64,11 @@ class Optimizer:
         for part in self._parts:
             self._scaler.unscale_(part)
         gradients = [each.grad for each in self._parameters if each.grad is not None]
-        return float(torch.nn.utils.get_total_norm(gradients))
+        shared = [each for each in gradients if is_sharded(each)]
+        if not shared:
+            return float(torch.nn.utils.get_total_norm(gradients))
+        own = torch.nn.utils.get_total_norm([each for each in gradients if not is_sharded(each)])
+        return math.hypot(float(own), float(torch.nn.utils.get_total_norm(shared).full_tensor()))
 
     def step(self, *, factor: float, divisor: float) -> None:
         """Move the weights by the gradient over `divisor`, at `factor` times the peak rates, and clear it."""
@@ -96,8 +108,6 @@ class Optimizer:
         A moment is laid out in memory as its parameter is: the fused kernel walks both as they lie, and a file
         holds tensors in plain order (channels-last weights of images ended in other bits without this).
         """
-        import torch
-
         for place, part in enumerate(self._parts):
             parameters = [each for group in part.param_groups for each in group["params"]]
             state: dict[int, dict[str, Tensor]] = {}
@@ -106,7 +116,7 @@ class Optimizer:
                 if int(owner) != place:
                     continue
                 like = parameters[int(number)]
-                laid_out = torch.empty_like(like).copy_(value) if value.shape == like.shape else value
+                laid_out = laid_as(value, like) if value.shape == like.shape else value
                 state.setdefault(int(number), {})[name] = laid_out.detach()
             part.load_state_dict({"state": state, "param_groups": part.state_dict()["param_groups"]})
         if self.scaled:
@@ -117,18 +127,24 @@ def adamw(network: nn.Module, *, learning_rate: float, scaled: bool = False) -> 
     """AdamW (Loshchilov & Hutter 2019, algorithm 2) over what `network` lets train, fused into one kernel per group.
 
     Vectors (biases, norms) and tables of embeddings are not decayed: a row that no example uses stays as it was.
+    What may be sharded and what never is stand in groups of their own, which one kernel does not take together.
     """
     import torch
 
+    from modelwright.models.networks import models_in
+
     tables, trained = _tables(network), [each for each in network.parameters() if each.requires_grad]
-    decayed = [each for each in trained if each.dim() > 1 and id(each) not in tables]
-    kept = {id(each) for each in decayed}
-    groups = [
-        {"params": decayed, "weight_decay": WEIGHT_DECAY},
-        {"params": [each for each in trained if id(each) not in kept], "weight_decay": 0.0},
-    ]
+    inner = {id(each) for model in models_in(network) for each in model.parameters()}
+    groups: dict[tuple[bool, float], list[Tensor]] = {}
+    for each in trained:
+        decay = WEIGHT_DECAY if each.dim() > 1 and id(each) not in tables else 0.0
+        groups.setdefault((id(each) in inner, decay), []).append(each)
     common = {"lr": learning_rate, "initial_lr": learning_rate}
-    fused = torch.optim.AdamW([{**group, **common} for group in groups], betas=(0.9, 0.999), fused=True)
+    fused = torch.optim.AdamW(
+        [{"params": groups[key], "weight_decay": key[1], **common} for key in sorted(groups, reverse=True)],
+        betas=(0.9, 0.999),
+        fused=True,
+    )
     return Optimizer([fused], scaled=scaled, device=trained[0].device.type)
 
 

@@ -11,6 +11,7 @@ from modelwright.errors import RefusedError
 from modelwright.models.precision import device
 from modelwright.problem import Problem
 from modelwright.records import Schema, Setting
+from modelwright.training.activations import checkpointing
 from modelwright.training.consider import LANGUAGE_TASKS, adapter_sizes
 from modelwright.training.estimate import Forecast
 from modelwright.training.job import Job
@@ -39,9 +40,11 @@ def sizes(schema: Schema, train: Any, problem: Problem, base: Path | str, method
     batch_size = Setting(64 if image else 32, "rule: 64 images, 32 texts")
     if asked.batch_size != "auto":
         batch_size = Setting(asked.batch_size, "problem.yaml")
+    max_length = Setting(0, "not a text") if image else _max_length(base)
     return {
         "batch_size": batch_size,
-        "max_length": Setting(0, "not a text") if image else _max_length(base),
+        "max_length": max_length,
+        "checkpointing": checkpointing(base, examples=batch_size.value, tokens=max_length.value),
         "image_size": _image_size(schema, train, base) if image else Setting(0, "not an image"),
         "smoothing": Setting(0.1 if image and schema.task == "classification" else 0.0, "rule: 0.1 for images"),
         "vary": Setting(image, "rule: images are varied, texts are not"),

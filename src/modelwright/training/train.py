@@ -9,12 +9,15 @@ import json
 import time
 from collections.abc import Sequence
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from modelwright.data.parts import read_part
 from modelwright.errors import RefusedError
 from modelwright.evaluation.diagnose import HistoryPoint
+from modelwright.execution import ALONE, Place
 from modelwright.models.catalogue import locate
+from modelwright.models.precision import device as best_device
 from modelwright.records import Dataset, Plan, Progress, Run
 from modelwright.training import checkpoint as checkpoints
 from modelwright.training.basis import basis_of
@@ -25,8 +28,11 @@ from modelwright.training.job import Job, build, load_libraries
 from modelwright.training.logs import HISTORY
 from modelwright.training.loop import Step, steps
 from modelwright.training.memory import Peak, memory_bytes
+from modelwright.training.parallel import joined
 from modelwright.training.past import kind_of_job, remember
 from modelwright.training.reporters import Reports, Subject, check
+from modelwright.training.sharding import chosen
+from modelwright.training.trained import begin
 from modelwright.training.underway import Tell, UnderWay, take_best, under_way
 
 _COUNTED = {"language-modeling": "tokens", "generation": "answered tokens", "tagging": "tagged words"}
@@ -41,6 +47,8 @@ def train(
     folder: Path,
     project: Path,
     budget_seconds: float,
+    sharding: str = "auto",
+    place: Place = ALONE,
     progress: Tell = lambda progress: None,
     report_to: Sequence[str] = (),
 ) -> Run:
@@ -53,6 +61,8 @@ def train(
         folder: The run's own; a run that was killed is gone on with from its newest sound checkpoint.
         project: The project's folder, which the model may be named relative to.
         budget_seconds: Training stops after so long with the best checkpoint so far.
+        sharding: Whether each of several workers holds all weights: auto, replicate or shard.
+        place: This worker's among those that train together; all are called alike, the first one writes.
         progress: Told of each step, with time left.
         report_to: Names of REPORTERS, which hear of the run too.
 
@@ -60,6 +70,7 @@ def train(
         InputError: a reporter is unknown, not installed, or cannot be opened.
         RefusedError: training diverged (the best checkpoint so far is kept), or the memory that it needs is not free.
         ResourceError: the disk is full; the checkpoint before is intact.
+        LostWorkerError: another worker is gone.
         IntegrityError: the killed run in `folder` began with other data, another plan or another model.
     """
     check(report_to)
@@ -72,72 +83,96 @@ def train(
         _report_whole(run, _reports(report_to, plan, folder, project, None, progress), folder)
         return run
     base = locate(plan.model, folder=project)
-    basis = basis_of(dataset, plan, base)
+    basis = basis_of(dataset, plan, base, processes=place.workers)
     if (found := finished(basis, folder)) is not None:
         return found
     settings = {name: each.value for name, each in plan.settings.items()}
     load_libraries(settings)
     still_fits(plan.estimate)
     clock = Clock()
-    with Peak() as peak:
-        job = build(
+
+    def built(device: str | None) -> Job:
+        return build(
             dataset.schema,
             read_part(dataset, "train"),
             read_part(dataset, "validation"),
             base=base,
             settings=settings,
+            device=device,
             note=lambda what: progress(Progress("train", what, 0)),
         )
-        under = under_way(job, basis, metric=metric, folder=folder, progress=progress)
+
+    with joined(place) as group, Peak() as peak, TemporaryDirectory() as spare:
+        job = built("cpu" if group.workers > 1 else None)
+        group.sharded = chosen(sharding, job.network, group, settings)
+        if not group.sharded:
+            job.network.to(best_device())
+        under = under_way(job, group, basis, metric=metric, folder=folder, spare=Path(spare), progress=progress)
         clock.began -= under.course.seconds
+        told = report_to if group.first else ()
         with under.logs:
-            reports = _reports(report_to, plan, folder, project, under.course.step if under.went_on else None, progress)
+            reports = _reports(told, plan, folder, project, under.course.step if under.went_on else None, progress)
             try:
                 status = _steps(under, reports, clock, budget_seconds=budget_seconds, progress=progress)
-                take_best(under, folder)
-                with checkpoints.writing(folder, "the predictor", "the checkpoints are intact"):
-                    run = finish(job, dataset, plan, under, status, clock=clock, peak=peak, folder=folder)
-                    keep(run, basis, folder)
+                made = None
+                if group.first:
+                    if group.sharded:  # what is saved is whole, and no worker's network is
+                        job = built("cpu")
+                        under.held = begin(job)
+                    take_best(under, folder)
+                    with checkpoints.writing(folder, "the predictor", "the checkpoints are intact"):
+                        made = finish(job, dataset, plan, under, status, clock=clock, peak=peak, folder=folder)
+                        keep(made, basis, folder)
             except BaseException:
                 reports.end("failed")
                 raise
-    reports.end(status)
-    if not under.went_on:  # one that was killed has started twice
-        actual = {"seconds": run.seconds, "peak_memory_bytes": float(run.peak_memory_bytes)}
-        remember(kind_of_job(dataset.schema, plan.method), plan.estimate, actual, off=run.forecast_error)
-    return run
+        reports.end(status)
+        if made is not None and not under.went_on:  # one that was killed has started twice
+            actual = {"seconds": made.seconds, "peak_memory_bytes": float(made.peak_memory_bytes)}
+            remember(kind_of_job(dataset.schema, plan.method), plan.estimate, actual, off=made.forecast_error)
+        return group.record(made, Run)
 
 
 def _steps(under: UnderWay, reports: Reports, clock: Clock, *, budget_seconds: float, progress: Tell) -> Status:
     """Take the steps that are left; why they ended."""
-    job, course, logs, settings = under.held.job, under.course, under.logs, under.held.job.settings
+    job, course, logs, group = under.held.job, under.course, under.logs, under.group
+    settings = job.settings
     looped, start = time.perf_counter(), course.step
     if course.best is None:
         reports.validation(under.validate())
         under.watch.validation(logs.history, best_step=0)
     status = _ended(course, settings, budget_seconds)
     loop = steps(
-        job.network, job.objective, under.optimizer, job.recipe(), order=job.order, fetch=job.fetch, start=course.step
+        job.network,
+        job.objective,
+        under.optimizer,
+        job.recipe(),
+        order=job.order,
+        fetch=job.fetch,
+        start=course.step,
+        group=group,
     )
     while status is None:
         try:
             step = next(loop)
         except RefusedError as error:
             raise RefusedError(f"{error}. {under.kept}") from error
-        course.step, course.seconds = step.number, clock.seconds
+        course.step, course.seconds = step.number, group.number(clock.seconds)  # all go by one clock
         course.peak_memory_bytes = max(course.peak_memory_bytes, memory_bytes())
         logs.step(step)
         reports.step(step)
-        under.tell(under.watch.step(step.number, step.loss), progress)
+        if group.first:
+            under.tell(under.watch.step(step.number, step.loss), progress)
         if step.number % settings["validate_every"] == 0 or _ended(course, settings, budget_seconds):
             reports.validation(under.validate())
-            under.tell(under.watch.validation(logs.history, best_step=course.best_step), progress)
+            if group.first:
+                under.tell(under.watch.validation(logs.history, best_step=course.best_step), progress)
             status = _ended(course, settings, budget_seconds)
-        elif time.perf_counter() - under.saved > checkpoints.EVERY_SECONDS:
+        elif group.number(time.perf_counter() - under.saved) > checkpoints.EVERY_SECONDS:
             under.save()
         rate = (time.perf_counter() - looped) / (step.number - start)
         progress(_told(job, course, step, rate))
-    if status == "completed":
+    if status == "completed" and group.first:
         under.tell(under.watch.end(logs.history), progress)
     return status
 

@@ -10,6 +10,7 @@ from modelwright.errors import IntegrityError
 from modelwright.training.job import Job
 from modelwright.training.optim import Optimizer, adamw, muon
 from modelwright.training.rows import Lean, lean
+from modelwright.training.sharding import is_sharded, laid_as, shard
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -35,9 +36,11 @@ class Trained:
         Raises:
             IntegrityError: they are of another network.
         """
-        if tensors.keys() != self.tensors().keys():
+        own = self.tensors()
+        if tensors.keys() != own.keys():
             raise IntegrityError("the checkpoint is of a network of another shape; run again with --force")
-        self.job.network.load_state_dict(tensors, strict=False)
+        laid_out = {name: laid_as(each, own[name]) if is_sharded(own[name]) else each for name, each in tensors.items()}
+        self.job.network.load_state_dict(laid_out, strict=False)
 
     def end(self, adapters: Path | None = None) -> None:
         """Give the network the shape that is saved: whole tables, adapters merged into the weights.
@@ -66,10 +69,17 @@ class Trained:
         return adamw(self.job.network, learning_rate=learning_rate, scaled=scaled)
 
 
-def begin(job: Job) -> Trained:
-    """`job` with its network in the shape that training wants."""
+def begin(job: Job, *, sharded: bool = False) -> Trained:
+    """`job` with its network in the shape that training wants.
+
+    Args:
+        job: As it was built.
+        sharded: Share the network out over all workers; such a job is not ended, but built anew for what is saved.
+    """
     from modelwright.models.attention import use_products
     from modelwright.models.dropout import with_own_dropout
+    from modelwright.models.networks import repeat_blocks
+    from modelwright.models.precision import device as best_device
 
     settings, network = job.settings, job.network
     held = Lean(job)
@@ -88,9 +98,13 @@ def begin(job: Job) -> Trained:
             narrow(network.transformer)
     elif not _speaks(job):  # a language model scores every row of its table
         held = lean(job)
-    if job.device.type == "cpu":
+    if best_device() == "cpu":
         use_products(network.transformer)
     with_own_dropout(network)
+    if settings["checkpointing"]:
+        repeat_blocks(network)
+    if sharded:
+        shard(network)
     return Trained(held.job, held)
 
 

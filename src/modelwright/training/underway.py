@@ -9,8 +9,6 @@ from pathlib import Path
 
 from modelwright.errors import IntegrityError, RefusedError
 from modelwright.evaluation.diagnose import HistoryPoint
-from modelwright.models.encode import frozen_features
-from modelwright.models.fitting.head import set_head
 from modelwright.records import Progress, Remark
 from modelwright.training import checkpoint as checkpoints
 from modelwright.training.basis import Basis, not_exact
@@ -18,6 +16,8 @@ from modelwright.training.course import Course, best_or_next, put_back, save, st
 from modelwright.training.job import Job
 from modelwright.training.logs import Logs
 from modelwright.training.optim import Optimizer
+from modelwright.training.parallel import Group
+from modelwright.training.start import newest, start_head
 from modelwright.training.trained import Trained, begin
 from modelwright.training.watch import Watch, chance_loss
 
@@ -35,6 +35,7 @@ class UnderWay:
         basis: What it depends on.
         logs: Its logs, which it closes.
         watch: What sees its losses.
+        group: The workers that train it together; logs and watch are the first one's, and of no use to the others.
         place: The folder of its checkpoints.
         metric: By which a checkpoint is the best.
         went_on: Whether a killed call began it.
@@ -47,6 +48,7 @@ class UnderWay:
     basis: Basis
     logs: Logs
     watch: Watch
+    group: Group
     place: Path
     metric: str
     went_on: bool
@@ -54,7 +56,7 @@ class UnderWay:
 
     def validate(self) -> HistoryPoint:
         """Answer the open parts, note whether this is the best so far, and keep it."""
-        point = validated(self.held.job, step=self.course.step, metric=self.metric)
+        point = validated(self.held.job, self.group, step=self.course.step, metric=self.metric)
         self.course.note(point, self.metric)
         self.logs.validation(point)
         self.save()
@@ -63,7 +65,7 @@ class UnderWay:
     def save(self) -> None:
         """Write a checkpoint."""
         self.logs.sync()
-        save(self.held, self.optimizer, self.course, self.basis, self.place)
+        save(self.held, self.optimizer, self.course, self.basis, self.place, self.group)
         self.saved = time.perf_counter()
 
     def tell(self, remarks: Sequence[Remark], progress: Tell) -> None:
@@ -85,36 +87,46 @@ class UnderWay:
         return f"The best checkpoint, of step {self.course.best_step:,}, is kept in {self.place}"
 
 
-def under_way(job: Job, basis: Basis, *, metric: str, folder: Path, progress: Tell) -> UnderWay:
+def under_way(
+    job: Job, group: Group, basis: Basis, *, metric: str, folder: Path, spare: Path, progress: Tell
+) -> UnderWay:
     """The run as a killed call left it, or at its beginning.
 
     Args:
         job: What is trained.
+        group: The workers that train it together.
         basis: What it depends on here and now.
         metric: By which a checkpoint is the best.
         folder: The run's own.
+        spare: An empty folder, for what workers other than the first log.
         progress: Told of what takes long, and of checkpoints that are damaged.
 
     Raises:
         IntegrityError: the killed run began with other data, another plan or another model.
     """
     place, settings = folder / "checkpoints", job.settings
-    found, damaged = checkpoints.newest(place)
+    found, damaged = newest(place, group)
     changed = [] if found is None else not_exact(found.state.get("basis"), basis, step=found.step, folder=folder)
     if damaged:
         said = f"damaged checkpoints were passed over: {', '.join(damaged)}"
         progress(Progress("train", "going on", 0, lasting=said))
-    if found is None and settings["head"] != "random":
-        _start_head(job, progress)
-    held = begin(job)
+    fresh = found is None and settings["head"] != "random"
+    if fresh and not group.sharded:
+        start_head(job, group, progress)
+    held = begin(job, sharded=group.sharded)
     job = held.job
+    if fresh and group.sharded:
+        start_head(job, group, progress)
+    group.equalise(job.network)
     optimizer = held.optimizer(learning_rate=settings["learning_rate"], scaled=settings["precision"] == "fp16")
     course = Course() if found is None else put_back(held, optimizer, found)
-    logs = Logs(folder, step=None if found is None else found.step)
-    course.not_exact += [*changed, *_lost(logs, course, place, metric)]
+    logs = Logs(folder if group.first else spare, step=None if found is None else found.step)
+    if group.first:
+        course.not_exact += [*changed, *_lost(logs, course, place, metric)]
+    course = group.record(course if group.first else None, Course)
     watch = _watch(job, logs, metric)
     return UnderWay(
-        held, optimizer, course, basis, logs, watch, place, metric, found is not None, saved=time.perf_counter()
+        held, optimizer, course, basis, logs, watch, group, place, metric, found is not None, saved=time.perf_counter()
     )
 
 
@@ -155,12 +167,3 @@ def _watch(job: Job, logs: Logs, metric: str) -> Watch:
             watch.validation(seen, best_step=max(seen, key=lambda point: standing(asdict(point), metric)).step)
     logs.remarks(watch.remarks)
     return watch
-
-
-def _start_head(job: Job, progress: Tell) -> None:
-    def tick(done: int) -> None:
-        progress(Progress("train", "reading with the frozen encoder", done, len(job.train), "examples"))
-
-    features_ND = frozen_features(job.network, job.examples.features, precision=job.settings["precision"], tick=tick)
-    regression = job.predictor.schema.task == "regression"
-    set_head(job.network, features_ND, job.examples.targets, regression=regression, seed=job.settings["seed"])

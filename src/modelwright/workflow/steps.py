@@ -169,11 +169,13 @@ def _train(given: Given, folder: Path) -> Run:
     from modelwright.execution import executor
     from modelwright.training.train import train
 
-    where = given.problem.compute
-    return executor(where.engine, address=where.address).launch(
+    where, plan = given.problem.compute, given.the(Plan)
+    workers = 1 if plan.method == "classical" else where.workers  # trees use all cores of one process
+    return executor(where.engine, address=where.address, workers=workers).launch(
         train,
         dataset=given.the(Dataset),
-        plan=given.the(Plan),
+        plan=plan,
+        sharding=where.sharding,
         metric=given.metric,
         folder=folder,
         project=given.folder,
