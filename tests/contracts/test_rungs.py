@@ -10,6 +10,7 @@ import polars as pl
 import pytest
 
 from modelwright.data.parts import targets_N
+from modelwright.data.spans import SPANS
 from modelwright.evaluation.metrics import find, score
 from modelwright.ladder.rungs import RUNGS
 from modelwright.models.predictors import Predictions, load_predictor, save_predictor
@@ -58,11 +59,56 @@ def images() -> tuple[Schema, pl.DataFrame]:
     return Schema("classification", "image", (Column("image", "image"),), "label", ("left", "right")), frame
 
 
+def labels() -> tuple[Schema, pl.DataFrame]:
+    generator = np.random.default_rng(3)
+    fits_NC = generator.random((COUNT, 3)) < [0.5, 0.4, 0.3]
+    rows = [" ".join([*np.array(WORDS[:3])[fits], *generator.choice(WORDS[3:], size=5)]) for fits in fits_NC]
+    named = np.array(["money", "cards", "codes"])
+    frame = pl.DataFrame({"text": rows, "label": [sorted(named[fits].tolist()) for fits in fits_NC]})
+    classes = ("cards", "codes", "money")
+    return Schema("multilabel", "text", (Column("text", "text"),), "label", classes), frame
+
+
+def labelled_table() -> tuple[Schema, pl.DataFrame]:
+    schema, frame = table("regression")
+    high = pl.col("label") > 0.5
+    lists = pl.concat_list(
+        pl.when(high).then(pl.lit("high")), pl.when(pl.col("flag")).then(pl.lit("large"))
+    ).list.drop_nulls()
+    schema = Schema("multilabel", "table", schema.inputs, "label", ("high", "large"))
+    return schema, frame.with_columns(lists.alias("label"))
+
+
+def spans() -> tuple[Schema, pl.DataFrame]:
+    generator = np.random.default_rng(4)
+    names, places = ("Anna", "Bo Li", "Carl"), ("Rome", "New York")
+    texts, cells = [], []
+    for _ in range(COUNT):
+        parts = [
+            ("", str(generator.choice(["Then", "Often"]))),
+            ("name", str(generator.choice(names))),
+            ("", "sings in"),
+        ]
+        parts += [("place", str(generator.choice(places))), ("", "now")]
+        text, found = "", []
+        for label, words in parts:
+            if label:
+                found.append({"start": len(text), "end": len(text) + len(words), "label": label})
+            text += f"{words} "
+        texts.append(text)
+        cells.append(found)
+    frame = pl.DataFrame({"text": texts, "label": pl.Series(cells, dtype=SPANS)})
+    return Schema("tagging", "text", (Column("text", "text"),), "label", ("name", "place")), frame
+
+
 TOYS = {
     "text": texts,
     "table": lambda: table("classification"),
     "number": lambda: table("regression"),
     "image": images,
+    "labels": labels,
+    "labelled-table": labelled_table,
+    "spans": spans,
 }
 
 
@@ -81,7 +127,16 @@ def case(request: pytest.FixtureRequest):
 
 
 def answers(predictions: Predictions) -> np.ndarray:
-    return predictions.values_N if predictions.values_N is not None else predictions.probabilities_NC
+    """Values, probabilities or, of spans, how sure each is: as many numbers for each text as it has spans."""
+    if predictions.spans_N is None:
+        return predictions.array
+    assert predictions.confidences_N is not None
+    pairs = zip(predictions.spans_N, predictions.confidences_N, strict=True)
+    assert all(len(spans) == len(shares) for spans, shares in pairs)
+    flat = [share for shares in predictions.confidences_N for share in shares]
+    assert all(0 <= share <= 1 for share in flat)
+    longest = max(map(len, predictions.confidences_N), default=0)
+    return np.array([[*shares, *[0.0] * (longest - len(shares))] for shares in predictions.confidences_N])
 
 
 def test_the_contract_of_a_rung(case, tmp_path: Path) -> None:
@@ -99,6 +154,10 @@ def test_the_contract_of_a_rung(case, tmp_path: Path) -> None:
     if schema.task == "regression":
         constant = ((truth_N - known_N.mean()) ** 2).mean()
         assert ((found - truth_N) ** 2).mean() <= constant * 1.001, "at least as good as the mean"
+    elif schema.task in ("multilabel", "tagging"):
+        constant = RUNGS["constant"].fit(schema, train, seed=0).predict(rest)
+        figures = [score("micro_f1", schema, truth_N, each) for each in (predictor.predict(rest), constant)]
+        assert figures[0] >= figures[1] and (figures[0] > 0.9 or predictor.kind == "constant")
     else:
         np.testing.assert_allclose(found.sum(axis=1), 1, atol=1e-6)
         majority = np.bincount(known_N).argmax()
@@ -107,8 +166,11 @@ def test_the_contract_of_a_rung(case, tmp_path: Path) -> None:
     save_predictor(predictor, tmp_path / "saved")
     loaded = load_predictor(tmp_path / "saved")
     np.testing.assert_allclose(answers(loaded.predict(rest)), found, atol=1e-6, err_msg="loading changes nothing")
+    if schema.task == "tagging":
+        assert loaded.predict(rest).array.tolist() == predictor.predict(rest).array.tolist()
+    alone = answers(loaded.predict(rest[7:8]))[0]
     np.testing.assert_allclose(
-        answers(loaded.predict(rest[7:8]))[0], found[7], atol=1e-5, err_msg="alone as in a crowd"
+        alone, found[7][: np.size(alone)] if np.ndim(alone) else found[7], atol=1e-5, err_msg="alone as in a crowd"
     )
     allowed = {".json", ".safetensors", ".parquet", ".onnx", ".txt", ".model"}
     assert {path.suffix for path in (tmp_path / "saved").rglob("*") if path.is_file()} <= allowed
@@ -132,13 +194,17 @@ def test_answers_to_train_come_from_other_folds(case) -> None:
     Of 120 coin flips an honest guess gets 60 right, standard deviation 5.5: more than 84 (4.4 of them) is memory.
     """
     rung, schema, train, _ = case
-    if schema.task == "regression" or len(schema.classes) != 2:
+    if schema.task not in ("classification", "multilabel") or len(schema.classes) != 2:
         pytest.skip("two classes make the sum easy")
     coins = np.random.default_rng(9).integers(2, size=len(train))
-    flipped = train.with_columns(pl.Series(schema.output, [schema.classes[each] for each in coins]))
+    outputs = [schema.classes[each] for each in coins]
+    if schema.task == "multilabel":
+        outputs = [[schema.classes[0], each] if each == schema.classes[1] else [schema.classes[0]] for each in outputs]
+    flipped = train.with_columns(pl.Series(schema.output, outputs))
     predictor = rung.fit(schema, flipped, seed=0)
     found = rung.answers_to_train(predictor, schema, flipped, np.arange(len(train)) % 5, seed=0)
-    assert (found.indices_N == coins).sum() <= 84
+    answered = found.answered_NC[:, 1] if schema.task == "multilabel" else found.indices_N
+    assert (answered == coins).sum() <= 84
 
 
 def prompts() -> tuple[Schema, pl.DataFrame]:

@@ -48,6 +48,12 @@ def plain(folder: Path) -> str:
     return "a.txt"
 
 
+def conll(folder: Path) -> str:
+    sentences = ["torn" if n == BAD else f"word\tB-thing\nof\tO\n{n}\tO" for n in range(COUNT)]
+    (folder / "a.conll").write_text("\n\n".join(sentences))
+    return "a.conll"
+
+
 def jsonlines(folder: Path) -> str:
     lines = ["{torn" if n == BAD else json.dumps({"text": f"text {n}", "label": n % 2}) for n in range(COUNT)]
     (folder / "a.jsonl").write_text("\n".join(lines))
@@ -101,6 +107,7 @@ def hub(folder: Path) -> str:
 MAKERS: dict[str, Callable[[Path], str]] = {
     "delimited": delimited,
     "plain": plain,
+    "conll": conll,
     "json": json_document,
     "jsonlines": jsonlines,
     "parquet": parquet,

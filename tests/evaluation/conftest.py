@@ -5,9 +5,16 @@ import numpy as np
 import polars as pl
 import pytest
 
+from modelwright.data.parts import objects
 from modelwright.data.seal import close_seal
 from modelwright.models.predictors import Predictions
-from modelwright.records import POSITION, Column, Dataset, Finding, Schema
+from modelwright.records import POSITION, Column, Dataset, Finding, Schema, Span
+
+
+def spans_drawn(generator: np.random.Generator, schema: Schema) -> tuple[Span, ...]:
+    """Up to three spans, each in one of four places."""
+    starts = sorted(generator.choice(4, generator.integers(0, 4), replace=False).tolist())
+    return tuple(Span(5 * start, 5 * start + 3, str(generator.choice(schema.classes))) for start in starts)
 
 
 @pytest.fixture
@@ -26,6 +33,16 @@ def numbers() -> Schema:
 
 
 @pytest.fixture
+def labels() -> Schema:
+    return Schema("multilabel", "table", (Column("x", "number"),), "y", ("a", "b", "c"))
+
+
+@pytest.fixture
+def spans() -> Schema:
+    return Schema("tagging", "text", (Column("x", "text"),), "y", ("name", "place"))
+
+
+@pytest.fixture
 def drawn() -> Callable[..., tuple[np.ndarray, Predictions]]:
     """Random truth and answers that are right more often than not."""
 
@@ -35,6 +52,15 @@ def drawn() -> Callable[..., tuple[np.ndarray, Predictions]]:
             truth_N = generator.normal(3, 2, count)
             return truth_N, Predictions(values_N=truth_N + generator.normal(0, 2 / strength, count))
         size = len(schema.classes)
+        if schema.task == "multilabel":
+            truth_NC = generator.random((count, size)) < [0.5, 0.2, 0.1]
+            odds_NC = np.exp(generator.normal(size=(count, size)) + strength * (truth_NC - 0.5))
+            return truth_NC, Predictions(probabilities_NC=odds_NC / (1 + odds_NC))
+        if schema.task == "tagging":
+            sheets = [[spans_drawn(generator, schema) for _ in range(count)] for _ in range(2)]
+            right_N = generator.random(count) < strength / 4
+            answers = [own if right else other for own, other, right in zip(*sheets, right_N, strict=True)]
+            return objects(sheets[0]), Predictions(spans_N=objects(answers))
         truth_N = generator.choice(size, count, p=np.arange(1, size + 1) / (size * (size + 1) / 2))
         logits_NC = generator.normal(size=(count, size))
         logits_NC[np.arange(count), truth_N] += strength

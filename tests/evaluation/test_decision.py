@@ -7,7 +7,7 @@ import numpy as np
 import polars as pl
 import pytest
 
-from modelwright.evaluation.decision import FEWEST, METRICS, class_weights, decided
+from modelwright.evaluation.decision import FEWEST, METRICS, SET_METRICS, class_weights, decided, thresholds
 from modelwright.evaluation.metrics import METRICS as ALL
 from modelwright.evaluation.metrics import find, score
 from modelwright.models.predictors import Predictions, load_predictor, save_predictor
@@ -90,3 +90,50 @@ def test_predictions_come_back_from_a_frame() -> None:
     assert from_frame(as_frame(replace(whole, weights_C=None))).weights_C is None
     values = from_frame(as_frame(Predictions(values_N=np.array([1.0, 2.0]))))
     assert values.values_N is not None and values.values_N.tolist() == [1.0, 2.0]
+
+
+LABELS = Schema("multilabel", "table", (Column("x", "number"),), "y", ("a", "b", "c"))
+
+
+def weak_sets(count: int, seed: int = 0) -> tuple[np.ndarray, Predictions]:
+    """Sets of labels of unequal shares and calibrated, rather unsure probabilities."""
+    generator = np.random.default_rng(seed)
+    odds_NC = np.exp(np.log([0.5, 0.2, 0.06]) + generator.normal(scale=1.2, size=(count, 3)))
+    table_NC = odds_NC / (1 + odds_NC)
+    return generator.random((count, 3)) < table_NC, Predictions(probabilities_NC=table_NC)
+
+
+@pytest.mark.parametrize("metric", ["micro_f1", "macro_f1"])
+def test_thresholds_gain_on_examples_that_they_were_not_chosen_on(metric: str) -> None:
+    truth_NC, answers = weak_sets(2000)
+    thresholds_C = thresholds(metric, LABELS, truth_NC, answers)
+    assert thresholds_C is not None and thresholds_C.max() <= 0.5
+    others_NC, fresh = weak_sets(20_000, seed=1)
+    before, after = (
+        score(metric, LABELS, others_NC, each) for each in (fresh, replace(fresh, thresholds_C=thresholds_C))
+    )
+    assert after > before + 0.02
+
+
+def test_thresholds_stay_at_one_half_where_nothing_is_clearly_better() -> None:
+    truth_NC = np.random.default_rng(0).random((500, 3)) < 0.5
+    sure = Predictions(probabilities_NC=np.where(truth_NC, 0.9, 0.1))
+    assert thresholds("micro_f1", LABELS, truth_NC, sure) is None
+    truth_NC, answers = weak_sets(FEWEST - 1)
+    assert thresholds("micro_f1", LABELS, truth_NC, answers) is None
+    truth_NC, answers = weak_sets(1000)
+    assert thresholds("hamming_loss", LABELS, truth_NC, answers) is None
+    assert set(SET_METRICS) <= set(ALL)
+
+
+def test_thresholds_are_saved_and_served(tmp_path: Path) -> None:
+    truth_NC, answers = weak_sets(2000)
+    inner = Constant(LABELS, (0.4, 0.2, 0.1))
+    saved, decides = decided(inner, answers, "micro_f1", truth_NC)
+    save_predictor(saved, tmp_path)
+    loaded = load_predictor(tmp_path)
+    asked = pl.DataFrame({"x": [1.0]})
+    assert decides.thresholds_C is not None and saved.describes.startswith("labels answered from 0.")
+    np.testing.assert_array_equal(loaded.predict(asked).thresholds_C, decides.thresholds_C)
+    again = from_frame(as_frame(decides))
+    np.testing.assert_array_equal(again.answered_NC, decides.answered_NC)

@@ -3,12 +3,13 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
+from modelwright.data.parts import objects
 from modelwright.evaluation import metrics
 from modelwright.evaluation.intervals import all_intervals, interval, wilson
 from modelwright.evaluation.ranks import area_influence, mid_ranks
 from modelwright.evaluation.resample import draws, resampled_SR
 from modelwright.models.predictors import Predictions
-from modelwright.records import Schema
+from modelwright.records import Schema, Span
 
 Drawn = Callable[..., tuple[np.ndarray, Predictions]]
 
@@ -103,6 +104,9 @@ def test_calibrated_answers_may_have_no_calibration_error(two: Schema) -> None:
         ("f1", "two", 100),
         ("roc_auc", "two", 100),
         ("r2", "numbers", 100),
+        ("micro_f1", "labels", 100),
+        ("mean_average_precision", "labels", 200),
+        ("micro_f1", "spans", 100),
     ],
 )
 def test_intervals_cover_the_truth_about_95_times_in_100(
@@ -117,6 +121,20 @@ def test_intervals_cover_the_truth_about_95_times_in_100(
         assert found.low is not None and found.high is not None
         held += found.low <= truth <= found.high
     assert held >= 131
+
+
+def test_perfect_sets_and_spans_are_no_proof(labels: Schema, spans: Schema) -> None:
+    """Of 8 examples 6 hold a label, a 4 and b 2 (c none): z^2 = 3.8415, so 3.8415 / (6 + 3.8415) = .390 may be missed
+    of all, and of the mean over two labels half of 3.8415 / (2 + 3.8415) = .658. With 6 examples that hold a span and
+    one label, .390 either way."""
+    truth_NC = np.array([[1, 0, 0]] * 4 + [[0, 1, 0]] * 2 + [[0, 0, 0]] * 2, dtype=bool)
+    right = Predictions(probabilities_NC=truth_NC.astype(float))
+    assert interval("micro_f1", labels, truth_NC, right).low == pytest.approx(1 - 0.3903, abs=1e-3)
+    assert interval("macro_f1", labels, truth_NC, right).low == pytest.approx(1 - 0.6576 / 2, abs=1e-3)
+    truth_N = objects([(Span(0, 1, "name"), Span(2, 3, "name"))] * 6 + [()] * 2)
+    for name in ("micro_f1", "macro_f1"):
+        found = interval(name, spans, truth_N, Predictions(spans_N=truth_N))
+        assert (found.low, found.high) == (pytest.approx(1 - 0.3903, abs=1e-3), 1.0)
 
 
 def test_no_examples_have_no_interval(numbers: Schema) -> None:

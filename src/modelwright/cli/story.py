@@ -275,7 +275,10 @@ def about_started(started: Started) -> Iterator[Line]:
     from modelwright.evaluation.words import count
 
     kind = count(len(started.inputs), "column") if started.kind == "table" else started.kind
-    classes = f", {len(started.classes):,} classes" if started.classes else ""
+    what = "class" if started.task == "classification" else "label"
+    classes = (
+        f", {count(len(started.classes), what, f'{what}es' if what == 'class' else None)}" if started.classes else ""
+    )
     what = f"{started.output} from {kind}" if started.output else kind
     yield "Problem", f"{started.task}{classes}: {what} · {started.examples:,} examples"
     yield "Input", ", ".join(started.inputs[:SHOWN]) + (" …" if len(started.inputs) > SHOWN else "")

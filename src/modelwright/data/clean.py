@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 import polars as pl
 
+from modelwright.data.labels import several, spelled
 from modelwright.records import POSITION, Finding, Schema, Severity
 
 DROPPED = pl.Schema({"position": pl.Int64, "reason": pl.String, "twin": pl.Int64, "where": pl.String})
@@ -93,7 +94,7 @@ def clean(examples: pl.DataFrame, schema: Schema) -> Cleaned:
         {
             _PLACE: np.flatnonzero(twice_N.to_numpy()),
             _HASH: hashes_N[twice_N.to_numpy()],
-            _LABEL: examples[schema.output].filter(twice_N),
+            _LABEL: spelled(examples[schema.output].filter(twice_N)),
             POSITION: examples[POSITION].filter(twice_N),
         }
     )
@@ -101,6 +102,8 @@ def clean(examples: pl.DataFrame, schema: Schema) -> Cleaned:
         lines = dropped_frame()
     elif schema.kind != "table" and schema.task == "classification":
         lines = _contradictions(among, dict(examples[schema.output].value_counts().iter_rows()))
+    elif schema.kind != "table" and several(schema.task):
+        lines = _contradictions(among, None)
     else:
         lines = _copies(among)
     findings = list(_conflict_findings(lines))
@@ -148,12 +151,13 @@ def _distinct(values_N: np.ndarray) -> int:
     return pl.Series(values_N).n_unique()
 
 
-def _contradictions(among: pl.DataFrame, counts: dict[str, int]) -> pl.DataFrame:
+def _contradictions(among: pl.DataFrame, counts: dict[str, int] | None) -> pl.DataFrame:
     """The lines for examples that copy another or contradict the strict majority of their twins.
 
     Args:
         among: The examples whose input stands more than once.
-        counts: Examples of each class, the unequal ones included.
+        counts: Examples of each class, the unequal ones included; None where answers are no classes, which could
+            be at odds.
     """
     votes = among.group_by(_HASH, _LABEL).agg(pl.len().alias("votes"), pl.col(POSITION).min().alias("first"))
     winners = (
@@ -169,6 +173,8 @@ def _contradictions(among: pl.DataFrame, counts: dict[str, int]) -> pl.DataFrame
     )
     judged = among.join(winners, on=_HASH, how="left").sort(POSITION)
     agrees = pl.col("won") & (pl.col(_LABEL) == pl.col("label"))
+    if counts is None:
+        return _contradicting(judged, agrees)
     losses = dict(judged.filter(~agrees)[_LABEL].value_counts().iter_rows())
     at_odds = [label for label, lost in losses.items() if lost * 2 > counts[label]]
     if at_odds:
@@ -252,7 +258,7 @@ def _twin_findings(among: pl.DataFrame, ceiling: float | None, schema: Schema) -
         yield Finding("leakage_twin", "info", equal, _quoted(same), todo)
     if len(split):
         unequal = int(split[POSITION].list.len().sum())
-        what = "labels" if schema.task == "classification" else "values"
+        what = "values" if schema.task == "regression" else "labels"
         bound = f"; no predictor can exceed an accuracy of {ceiling:.6g} here" if ceiling is not None else ""
         todo = f"add a column that tells them apart, or correct their {what}{bound}"
         severity: Severity = "warning"

@@ -49,19 +49,27 @@ def about_columns(
         yield Finding("missing_values", "warning" if sparse else "info", sum(gaps.values()), shown, todo)
 
 
-def about_classes(counts: dict[str, int]) -> Iterator[Finding]:
-    """Classes that are rare, too small to stand in every part, or spelled in two ways."""
+def about_classes(counts: dict[str, int], *, several: bool = False, things: str = "examples") -> Iterator[Finding]:
+    """Classes that are rare, too small to stand in every part, or spelled in two ways.
+
+    Args:
+        counts: Of each class.
+        several: Whether an example may have several.
+        things: What is counted: examples, or spans.
+    """
     if not counts:
         return
     rarest, commonest = min(counts, key=counts.__getitem__), max(counts, key=counts.__getitem__)
     if counts[commonest] > IMBALANCED * counts[rarest]:
         rare = [name for name in counts if counts[commonest] > IMBALANCED * counts[name]]
         rare.sort(key=counts.__getitem__)
-        shown = tuple(f"{name}: {counts[name]:,} examples" for name in [*rare[:SHOWN], commonest])
+        shown = tuple(f"{name}: {counts[name]:,} {things}" for name in [*rare[:SHOWN], commonest])
         small = sum(counts[name] < 3 for name in counts)
         todo = "judge by macro F1 or ROC AUC rather than accuracy; collect more of the rare classes"
+        if several:
+            todo = "judge by macro_f1 where rare labels count as much; collect more of them"
         if small:
-            todo += f" ({small} of them have too few examples to stand in train, validation and test)"
+            todo += f" ({small} of them have too few {things} to stand in train, validation and test)"
         yield Finding("imbalance", "warning" if small else "info", len(rare), shown, todo)
     spelled: dict[str, list[str]] = {}
     for name in counts:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -17,9 +17,11 @@ from modelwright.data.findings import about_columns, about_texts
 from modelwright.data.infer import infer
 from modelwright.data.infer_texts import with_bytes
 from modelwright.data.inferred import Inferred
+from modelwright.data.labels import with_label_columns
 from modelwright.data.official import like_source, parts_of, same_labels, split_column
-from modelwright.data.outputs import as_outputs, classes_of
+from modelwright.data.outputs import classes_of, outputs_of
 from modelwright.data.splits import FREE, TEST
+from modelwright.data.tokens import with_texts
 from modelwright.errors import Fault, SourceError
 from modelwright.problem import Problem
 from modelwright.records import POSITION, Finding, Progress, Schema
@@ -57,6 +59,7 @@ class _Read:
     count: int
     talk: Conversations | None
     running: bool
+    findings: tuple[Finding, ...]
 
 
 def gather(problem: Problem, *, folder: Path, progress: Told | None) -> Gathered:
@@ -77,14 +80,15 @@ def gather(problem: Problem, *, folder: Path, progress: Told | None) -> Gathered
     raw, typed = _as_texts(source.frame, source.frame, schema), _as_texts(source.frame, typed, schema)
     others = [name for name in typed.columns if name not in {POSITION, schema.output, *schema.names}]
     official_N = parts_of(typed[column]) if column else np.full(len(typed), FREE, np.int8)
-    examples, lines = _present(typed.with_columns(pl.Series("__part__", official_N)), raw, schema)
-    dropped, findings = [source.dropped, lines], []
+    marked = typed.with_columns(pl.Series("__part__", official_N))
+    examples, lines, mended = _present(marked, raw, schema, inferred.separator)
+    dropped, findings = [source.dropped, lines], [*source.findings, *mended]
     official_N = examples["__part__"].to_numpy()
     examples = examples.select(POSITION, *schema.names, schema.output, *others)
     test = None
     count = source.count
     if problem.data.test is not None:
-        test, lines, found, more = _official_test(problem, folder, typed, examples, schema, count, progress)
+        test, lines, found, more = _official_test(problem, folder, typed, examples, inferred, count, progress)
         dropped.append(lines)
         findings += found
         count += more
@@ -176,13 +180,13 @@ def _read(problem: Problem, locator: str, folder: Path, query: str | None, progr
         lines += [(each.position, each.reason, None, each.where) for each in chunk.dropped]
         notes += chunk.notes
         running |= chunk.running
-    frame = pl.concat(frames)
+    frame, findings = with_texts(with_label_columns(pl.concat(frames), problem.output))
     talk = conversations(frame, task=problem.task, output=problem.output, inputs=problem.input)
     if talk:
         frame = talk.frame
         lines += [(each.position, each.reason, None, each.where) for each in talk.dropped]
         notes += talk.notes
-    return _Read(frame, dropped_frame(lines), tuple(notes), len(frame) + len(lines), talk, running)
+    return _Read(frame, dropped_frame(lines), tuple(notes), len(frame) + len(lines), talk, running, tuple(findings))
 
 
 def _as_texts(raw: pl.DataFrame, frame: pl.DataFrame, schema: Schema) -> pl.DataFrame:
@@ -195,15 +199,19 @@ def _as_texts(raw: pl.DataFrame, frame: pl.DataFrame, schema: Schema) -> pl.Data
     return with_bytes(found, schema.names[0], schema.output)
 
 
-def _present(typed: pl.DataFrame, raw: pl.DataFrame, schema: Schema) -> tuple[pl.DataFrame, pl.DataFrame]:
-    """The examples of `typed` that have an output and something in their input, and lines for the rest."""
-    outputs = as_outputs(typed[schema.output], schema.task, raw[schema.output])
+def _present(
+    typed: pl.DataFrame, raw: pl.DataFrame, schema: Schema, separator: str
+) -> tuple[pl.DataFrame, pl.DataFrame, list[Finding]]:
+    """The examples of `typed` that have an output and something in their input, lines for the rest, findings."""
+    outputs, findings = outputs_of(typed, raw, schema, separator)
+    if schema.task == "tagging":  # spans count from the start of the text as it stands, with its outer space
+        typed = typed.with_columns(raw[schema.names[0]].cast(pl.String))
     examples = typed.with_columns(outputs.alias(schema.output), raw[schema.output].alias("__given__"))
     given = pl.col("__given__")
     where = pl.when(given.is_not_null()).then(pl.format("is {}", given.cast(pl.String)))
     kept, no_output = drop(examples, outputs.is_null(), "missing_output", where)
     kept, no_input = drop(kept, missing_input(kept, schema), "missing_input")
-    return kept.drop("__given__"), pl.concat([no_output, no_input])
+    return kept.drop("__given__"), pl.concat([no_output, no_input]), findings
 
 
 def _official_test(
@@ -211,20 +219,22 @@ def _official_test(
     folder: Path,
     typed: pl.DataFrame,
     examples: pl.DataFrame,
-    schema: Schema,
+    inferred: Inferred,
     start: int,
     progress: Told | None,
 ) -> tuple[pl.DataFrame, pl.DataFrame, list[Finding], int]:
     """The examples of the official test file, numbered on from `start`; lines; findings; how many it has."""
     assert problem.data.test is not None
+    schema = Schema(inferred.task, inferred.kind, tuple(inferred.inputs), inferred.output)
     read = _read(problem, problem.data.test, folder, None, progress)
     needed = typed.select(POSITION, *schema.names, schema.output)
     raw = _as_texts(read.frame, read.frame, schema)
     frame = like_source(raw, _as_texts(raw, type_columns(raw), schema), needed, problem.data.test)
-    test, lines = _present(frame, raw, schema)
+    test, lines, mended = _present(frame, raw, schema, inferred.separator)
     lines = pl.concat([read.dropped, lines]).with_columns(pl.col("position") + start)
     test = test.with_columns(pl.col(POSITION) + start)
-    findings = list(_uncast(raw, frame, needed, problem.data.test))
+    findings = [_of_test(each) for each in (*read.findings, *mended)]
+    findings += _uncast(raw, frame, needed, problem.data.test)
     if schema.task == "classification":
         labels, found = same_labels(test[schema.output], classes_of(examples[schema.output]))
         test = test.with_columns(labels)
@@ -233,6 +243,10 @@ def _official_test(
         fault = Fault("data.test", f"no example of {problem.data.test} has an output", "labelled examples")
         raise SourceError(fault)
     return test, lines, findings, read.count
+
+
+def _of_test(finding: Finding) -> Finding:
+    return replace(finding, examples=tuple(f"official test part, {each}" for each in finding.examples))
 
 
 def _uncast(raw: pl.DataFrame, frame: pl.DataFrame, needed: pl.DataFrame, where: str) -> Iterator[Finding]:

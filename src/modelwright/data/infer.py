@@ -6,9 +6,12 @@ from collections.abc import Iterator
 
 import polars as pl
 
+from modelwright.data import labels
 from modelwright.data.columns import ID_WORDS, column_kinds, name_words
 from modelwright.data.infer_texts import of_texts
 from modelwright.data.inferred import FEWEST_EXAMPLES, Inferred
+from modelwright.data.spans import are_spans
+from modelwright.data.tagged import check_several, text_of_spans
 from modelwright.errors import Fault, SourceError
 from modelwright.records import POSITION, Column, ColumnKind, InputKind, Task
 from modelwright.registry import suggestion
@@ -20,7 +23,7 @@ ten digits and ten marks fit in; counts and ages do not."""
 _OUTPUTS = (
     "label", "labels", "target", "class", "output", "y", "category", "intent", "sentiment", "churn", "spam",
     "diagnosis", "survived", "outcome", "species", "price", "quality", "fraud", "is_fraud", "default", "topic",
-    "emotion", "language", "rating", "stars", "score", "income",
+    "emotion", "language", "rating", "stars", "score", "income", "tags", "genres", "topics", "categories",
 )  # fmt: skip
 """Names of what is to be predicted, the surer first."""
 
@@ -58,6 +61,10 @@ def infer(
     if output is None:
         output, chosen = _chosen_output(frame, kinds)
         notes.append(chosen)
+    several = labels.form_of(frame[output], task)
+    if several is not None:
+        return _several(frame, kinds, reasons, output, wanted, several, notes)
+    check_several(frame[output], task)
     _check_output(frame[output], kinds[output], reasons.get(output), task)
     columns, excluded, kind = _inputs(frame, kinds, reasons, output, wanted, notes)
     found, why = _task(frame[output], kind, task)
@@ -65,6 +72,28 @@ def infer(
         notes.append(why)
     _check_answers(frame[output], found)
     return Inferred(found, kind, columns, output, excluded, tuple(notes))
+
+
+def _several(
+    frame: pl.DataFrame,
+    kinds: dict[str, ColumnKind],
+    reasons: dict[str, str],
+    output: str,
+    wanted: tuple[str, ...],
+    form: tuple[Task, str],
+    notes: list[str],
+) -> Inferred:
+    """What is inferred where an answer is several labels: spans of a text, or a set of classes."""
+    task, separator = form
+    _check_count(frame[output])
+    if task == "tagging":
+        column, excluded = text_of_spans(frame, kinds, reasons, output, wanted, notes)
+        notes.append(f"tagging, because {output!r} holds spans of {column.name!r}")
+        return Inferred(task, "text", (column,), output, excluded, tuple(notes))
+    columns, excluded, kind = _inputs(frame, kinds, reasons, output, wanted, notes)
+    between = f"labels with {separator!r} between them" if separator else "lists of labels"
+    notes.append(f"multilabel, because {output!r} holds {between}: an example may have none, one or several")
+    return Inferred(task, kind, columns, output, excluded, tuple(notes), separator)
 
 
 def _check_names(frame: pl.DataFrame, output: str | None, wanted: tuple[str, ...]) -> None:
@@ -91,10 +120,15 @@ def _chosen_output(frame: pl.DataFrame, kinds: dict[str, ColumnKind]) -> tuple[s
         todo = "check the separator and the header"
         raise SourceError(Fault("data.source", found, "an input and an output column, or one column of text", todo))
     fit = _fit(frame, kinds)
-    by_name = {name.casefold(): name for name in reversed(fit)}
+    spans = [name for name in kinds if are_spans(frame[name])]
+    beside = f"; to tag texts, name {' or '.join(map(repr, spans))} as the output" if spans else ""
+    sets = [name for name in kinds if name not in (*fit, *spans) and labels.form_of(frame[name], "auto")]
+    by_name = {name.casefold(): name for name in reversed([*fit, *sets])}
     for usual in _OUTPUTS:
         if usual in by_name:
-            return by_name[usual], f"{by_name[usual]!r} is taken for the output, because of its name"
+            return by_name[usual], f"{by_name[usual]!r} is taken for the output, because of its name{beside}"
+    if len(spans) == 1:
+        return spans[0], f"{spans[0]!r} is taken for the output, because it holds spans of a text"
     told = [name for name in fit if _OUTPUT_WORDS & name_words(name)]
     if len(told) == 1:
         return told[0], f"{told[0]!r} is taken for the output, because of its name"
@@ -139,25 +173,25 @@ def _check_output(column: pl.Series, kind: ColumnKind, reason: str | None, task:
     elif kind == "identifier":
         faults.append(Fault(where, f"is an identifier: it {reason}", "classes or numbers", "name another column"))
     elif kind == "text":
-        faults.append(
-            Fault(
-                where,
-                f"is free text: {column.n_unique():,} different texts",
-                "classes or numbers",
-                "name another column, or set task: generation to have texts written",
-            )
-        )
+        found = f"is free text: {column.n_unique():,} different texts"
+        todo = "name another column, or set task: generation to have texts written"
+        faults.append(Fault(where, found, "classes or numbers", todo))
     if task == "regression" and not faults and not column.dtype.is_numeric():
         strays = column.drop_nulls().cast(pl.String).unique().sort().head(3).to_list()
         todo = "set task: classification, or correct the values"
         faults.append(Fault(where, f"holds what is no number: {', '.join(map(repr, strays))}", "numbers", todo))
-    if count < FEWEST_EXAMPLES:
-        found = f"only {count} examples have an output"
-        faults.append(
-            Fault("data.source", found, f"at least {FEWEST_EXAMPLES}, better hundreds", "collect more examples")
-        )
     if faults:
         raise SourceError(faults)
+    _check_count(column)
+
+
+def _check_count(column: pl.Series) -> None:
+    """Nothing, where enough examples have an output."""
+    count = len(column) - column.null_count()
+    if count < FEWEST_EXAMPLES:
+        found = f"only {count} examples have an output"
+        expected = f"at least {FEWEST_EXAMPLES}, better hundreds"
+        raise SourceError(Fault("data.source", found, expected, "collect more examples"))
 
 
 def _task(column: pl.Series, kind: InputKind, asked: str) -> tuple[Task, str | None]:

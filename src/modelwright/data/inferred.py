@@ -23,3 +23,4 @@ class Inferred:
     output: str
     excluded: dict[str, str]
     notes: tuple[str, ...]
+    separator: str = ""  # between the labels of an answer, where it is a text that holds several

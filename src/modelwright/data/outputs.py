@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import polars as pl
 
-from modelwright.records import Task
+from modelwright.data.labels import as_sets
+from modelwright.data.spans import read_spans
+from modelwright.records import POSITION, Finding, Schema, Task
 
 # fmt: off
 _POSITIVE = frozenset({
@@ -16,6 +18,25 @@ _POSITIVE = frozenset({
 })
 # fmt: on
 """Labels that name the case that a two-class question is about."""
+
+
+def outputs_of(
+    typed: pl.DataFrame, raw: pl.DataFrame, schema: Schema, separator: str = ""
+) -> tuple[pl.Series, list[Finding]]:
+    """The output column as a part holds it, null where missing, and findings on what was mended in it.
+
+    Args:
+        typed: Examples, typed.
+        raw: The same as they were read: spans count characters of the text before it lost its outer space.
+        schema: The task and its columns.
+        separator: Between the labels of an answer, where it is a text that holds several.
+    """
+    if schema.task == "tagging":
+        return read_spans(raw[schema.output], raw[schema.names[0]].cast(pl.String), typed[POSITION])
+    if schema.task == "multilabel":
+        given = raw[schema.output]
+        return as_sets(given if given.dtype == pl.String else typed[schema.output], separator), []
+    return as_outputs(typed[schema.output], schema.task, raw[schema.output]), []
 
 
 def as_outputs(values: pl.Series, task: Task, given: pl.Series | None = None) -> pl.Series:

@@ -7,6 +7,7 @@ import polars as pl
 
 from modelwright.data.clean import Cleaned
 from modelwright.data.gather import Gathered
+from modelwright.data.labels import several, strata_of
 from modelwright.data.official import describe, open_parts
 from modelwright.data.splits import FREE, TRAIN, bins_N, split
 from modelwright.problem import Problem
@@ -84,7 +85,8 @@ def _how(problem: Problem, shares: tuple[float, float, float], schema: Schema, t
     if stated.time is not None:
         words[0] += f" by time ({stated.time})"
     else:
-        words.append(f"stratified by {_STRATA.get(schema.task, schema.output)}")
+        by = f"the rarest label of {schema.output}" if several(schema.task) else _STRATA.get(schema.task, schema.output)
+        words.append(f"stratified by {by}")
     if stated.group is not None:
         words.append(f"groups of {stated.group} kept whole")
     if twins:
@@ -100,6 +102,8 @@ def _strata_N(examples: pl.DataFrame, schema: Schema) -> np.ndarray:
         return bins_N(output.to_numpy())
     if schema.task == "generation":
         return bins_N(output.str.len_bytes().to_numpy())
+    if several(schema.task):
+        return strata_of(output)
     return output.rank("dense").to_numpy().astype(np.int64) - 1
 
 

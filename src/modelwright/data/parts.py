@@ -28,10 +28,7 @@ def read_part(dataset: Dataset, part: Literal["train", "validation"]) -> pl.Data
 
 def objects(values: Iterable[Any]) -> np.ndarray:
     """`values` as an array of objects, (N,): spans or strings, which numpy would otherwise take apart."""
-    listed = list(values)
-    found = np.empty(len(listed), dtype=object)
-    found[:] = listed
-    return found
+    return np.fromiter(values, dtype=object)
 
 
 def targets_N(schema: Schema, examples: pl.DataFrame) -> np.ndarray:

@@ -19,6 +19,7 @@ from modelwright.data import sources
 from modelwright.data.clean import Cleaned, clean, copied, hash_examples
 from modelwright.data.findings import about_classes
 from modelwright.data.gather import Gathered, Told, gather
+from modelwright.data.labels import label_counts, several, spelled
 from modelwright.data.leakage import leaks
 from modelwright.data.ledger import sync
 from modelwright.data.official import told_by_test, unseen
@@ -138,14 +139,14 @@ def _clean(gathered: Gathered) -> tuple[Cleaned, np.ndarray]:
 
 def _check_enough(examples: pl.DataFrame, schema: Schema) -> None:
     """Return if there is something to learn."""
-    output = examples[schema.output]
+    output = spelled(examples[schema.output])
     distinct = output.n_unique()
     where = f"column {schema.output!r}"
     if len(examples) < FEWEST:
         found = f"{len(examples)} examples are left"
         fault = Fault("the data", found, f"at least {FEWEST}", "collect more; figures need hundreds")
-    elif distinct < 2 and schema.task != "language-modeling":
-        what = "class" if schema.task == "classification" else "value"
+    elif distinct < 2 and schema.task not in ("tagging", "language-modeling"):
+        what = {"classification": "class", "multilabel": "answer"}.get(schema.task, "value")
         found = f"every example has the same {what}, {output[0]!r}"
         fault = Fault(where, found, f"at least two different {what}s", "name another output column, or add examples")
     elif schema.task == "classification" and distinct > len(examples) / 2:
@@ -166,18 +167,24 @@ def _parts(
     if gathered.test is not None:
         parts[TEST] = gathered.test.select(columns)
     lines, findings = gathered.dropped.clear(), []
-    if schema.task == "classification":
-        classes = classes_of(parts[TRAIN][schema.output])
+    if schema.task == "classification" or several(schema.task):
+        classes = (
+            [*label_counts(parts[TRAIN][schema.output])]
+            if several(schema.task)
+            else classes_of(parts[TRAIN][schema.output])
+        )
         for part in (VALIDATION, TEST):
             parts[part], gone, found = unseen(parts[part], schema.output, classes)
             lines = pl.concat([lines, gone])
             findings += found
         counts: Counter[str] = Counter()
         for stored in parts:
-            counts.update(dict(stored[schema.output].value_counts().iter_rows()))
+            counts.update(label_counts(stored[schema.output]))
         ordered = {name: counts[name] for name in classes}
-        findings += about_classes(ordered)
-        schema = dataclasses.replace(schema, classes=tuple(classes), positive=positive_of(ordered))
+        positive = None if several(schema.task) else positive_of(ordered)
+        things = "spans" if schema.task == "tagging" else "examples"
+        findings += about_classes(ordered, several=several(schema.task), things=things)
+        schema = dataclasses.replace(schema, classes=tuple(classes), positive=positive)
     for name, stored in zip(PARTS, parts, strict=True):
         if stored.is_empty():
             fault = Fault("data.split", f"the {name} part is empty", "examples in every part", _EMPTY)
@@ -185,6 +192,8 @@ def _parts(
     if schema.task == "classification" and len(schema.classes) < 2:
         fault = Fault("data.split", "train has one class only", "at least two", _EMPTY)
         raise SourceError(fault)
+    if several(schema.task) and not schema.classes:
+        raise SourceError(Fault("data.split", "no training example has a label", "examples of every label", _EMPTY))
     return parts, schema, lines, findings
 
 

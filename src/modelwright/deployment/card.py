@@ -13,17 +13,30 @@ from typing import Any
 
 import yaml
 
-from modelwright.deployment.signature import SAID, Signature, example_input
+from modelwright.deployment.signature import Signature, example_input
 from modelwright.models.predictors import Predictor, completer_of
 from modelwright.models.predictors.decision import Decision
+from modelwright.models.predictors.thresholds import Thresholds
 from modelwright.records import Schema
 
+ANSWERS = {
+    "classification": "one of {} classes",
+    "multilabel": "any of {} labels, several or none",
+    "regression": "a number",
+    "tagging": "spans of the text, each with one of {} labels",
+    "generation": "a text",
+    "language-modeling": "how many bits the text takes",
+}
+"""Task -> what comes out."""
 COLUMNS = 6  # of the example call
 SHOWN_CLASSES = 30
 WEAKEST = 5  # classes named among the limits
 PIPELINES = {
     ("text", "classification"): "text-classification",
+    ("text", "multilabel"): "text-classification",
+    ("text", "tagging"): "token-classification",
     ("image", "classification"): "image-classification",
+    ("image", "multilabel"): "image-classification",
     ("table", "classification"): "tabular-classification",
     ("table", "regression"): "tabular-regression",
     ("text", "generation"): "text-generation",
@@ -79,10 +92,7 @@ def _purpose(predictor: Predictor, problem: Mapping[str, Any]) -> Iterator[str]:
     if problem.get("statement"):
         yield _line(problem["statement"]) + "\n"
     inputs = f"`{schema.names[0]}`" if len(schema.names) == 1 else f"{len(schema.names)} columns of a table"
-    outputs = f"`{schema.output}`: one of {len(schema.classes)} classes"
-    if not schema.classes:
-        named = "" if schema.task == "language-modeling" else f"`{schema.output}`: "
-        outputs = named + SAID.get(schema.task, "a number")
+    outputs = ANSWERS[schema.task].format(len(schema.classes))
     kind = schema.kind if len(schema.names) == 1 else "table"
     yield f"It reads {inputs} ({kind}) and answers with {outputs}."
     if completer_of(predictor) is not None:
@@ -94,6 +104,13 @@ def _purpose(predictor: Predictor, problem: Mapping[str, Any]) -> Iterator[str]:
             f"\nThe class is answered whose probability times weight is largest, so it need not be the likeliest one:"
             f" that serves {problem.get('metric') or 'the metric'} best. Weights: {spoken}."
         )
+    if isinstance(predictor, Thresholds):
+        pairs = sorted(zip(predictor.thresholds_C, schema.classes, strict=True))[:SHOWN_CLASSES]
+        spoken = ", ".join(f"`{_line(name)}` {threshold:.2g}" for threshold, name in pairs)
+        same = len({threshold for threshold, _ in pairs}) == 1
+        least, serves = f"{pairs[0][0]:.2g}" if same else "its threshold", problem.get("metric") or "the metric"
+        told = "" if same else f" Thresholds: {spoken}."
+        yield f"\nA label is answered from a probability of {least} on, which serves {serves} best.{told}"
     if problem.get("correct"):
         yield f"\nA correct answer: {_line(problem['correct'])}"
 
@@ -113,7 +130,8 @@ def _data(schema: Schema, dataset: Mapping[str, Any]) -> Iterator[str]:
     if schema.classes:
         shown = ", ".join(f"`{_line(name)}`" for name in schema.classes[:SHOWN_CLASSES])
         more = len(schema.classes) - SHOWN_CLASSES
-        yield f"- classes: {shown}" + (f" and {more} more" if more > 0 else "")
+        what = "classes" if schema.task == "classification" else "labels"
+        yield f"- {what}: {shown}" + (f" and {more} more" if more > 0 else "")
     for name, why in (dataset.get("excluded") or {}).items():
         yield f"- not used: `{_line(name)}` ({_line(why)})"
 
@@ -146,12 +164,15 @@ def _limits(schema: Schema, dataset: Mapping[str, Any], report: Mapping[str, Any
     yield "- It knows only what its data showed; on inputs of another origin the figures above do not hold."
     if schema.task in ("generation", "language-modeling"):
         yield "- What it writes may be untrue, and may repeat what it learnt from word for word."
-    if schema.classes:
+    if schema.task == "tagging":
+        yield "- It labels whole words, and no span lies within another."
+    if schema.task == "classification":
         yield f"- It always answers with one of its {len(schema.classes)} classes, also where none fits."
     weakest = sorted(report.get("classes") or [], key=lambda figures: figures["f1"])[:WEAKEST]
     if weakest and len(schema.classes) > 2:
         shown = ", ".join(f"`{_line(each['name'])}` {each['f1']:.2f} (of {each['count']})" for each in weakest)
-        yield f"- Weakest classes by F1: {shown}."
+        what = "classes" if schema.task == "classification" else "labels"
+        yield f"- Weakest {what} by F1: {shown}."
     slices = sorted(report.get("slices") or [], key=lambda each: each["score"]["value"])
     if slices:
         worst, best = slices[0], slices[-1]
@@ -184,7 +205,9 @@ def _calling(signature: Signature, title: str) -> str:
 
 
 def _origin(predictor: Predictor, lineage: Mapping[str, Any], golden_count: int) -> Iterator[str]:
-    kind = f"{predictor.inner.kind}, with weights" if isinstance(predictor, Decision) else predictor.kind
+    kind = predictor.kind
+    if isinstance(predictor, Decision | Thresholds):
+        kind = f"{predictor.inner.kind}, with {'weights' if isinstance(predictor, Decision) else 'thresholds'}"
     yield f"- predictor: {kind}, made by Modelwright {version('modelwright')}"
     for step, record in lineage.items():
         found = record.get("id") if isinstance(record, dict) else record

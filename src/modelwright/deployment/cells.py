@@ -29,7 +29,7 @@ class _Unusable(ValueError):
     """A value that its column cannot hold; the message is what was expected."""
 
 
-def cell(value: Any, field: Field, where: str, faults: list[Fault], pixels: list[int]) -> Any:
+def cell(value: Any, field: Field, where: str, faults: list[Fault], pixels: list[int], *, as_is: bool = False) -> Any:
     """`value` as the column holds it; null, with a fault, where it cannot.
 
     Args:
@@ -37,9 +37,10 @@ def cell(value: Any, field: Field, where: str, faults: list[Fault], pixels: list
         field: The column.
         where: Its place, for the fault.
         faults: Grows by one where the value cannot be used.
+        as_is: Whether a text keeps its outer space, because answers count its characters.
         pixels: One number: how many more pixels the request may hold; an image takes its own from it.
     """
-    if isinstance(value, str):
+    if isinstance(value, str) and not as_is:
         value = value.strip()  # as data/columns.py reads a cell, so that the model sees what it learned from
         if field.kind != "text" and _stands_for_nothing(value, field):
             value = None

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 
+from modelwright.data.labels import kinds_of
 from modelwright.data.values import NO_VALUE
 from modelwright.deployment.answers import answers
 from modelwright.deployment.cells import as_sent
@@ -20,7 +21,7 @@ from modelwright.deployment.inputs import read
 from modelwright.deployment.signature import Signature
 from modelwright.errors import InputError
 from modelwright.models.predictors import Predictions, Predictor
-from modelwright.records import Schema
+from modelwright.records import Schema, Span
 
 CASES = 64  # ../DESIGN.md section 5
 TOLERANCE = 1e-3  # of a probability, or of the spread of the values: float32 on another processor; chosen
@@ -40,7 +41,7 @@ def draw(examples: pl.DataFrame, schema: Schema, seed: int) -> pl.DataFrame:
         chosen = [int(generator.choice(stratum)) for stratum in np.array_split(order_N, CASES)]
         return examples[sorted(chosen)]
     shuffled_N = generator.permutation(len(examples))
-    labels = examples[schema.output].to_list()
+    labels = kinds_of(examples[schema.output]).to_list()
     seen: dict[Any, int] = {}
     turns: list[tuple[int, int, int]] = []
     for index in shuffled_N:
@@ -62,10 +63,10 @@ def lines(predictor: Predictor, examples: pl.DataFrame, signature: Signature) ->
     found = answers(predictions, predictor.schema, examples)
     for example, answer in zip(examples.select(signature.names).iter_rows(named=True), found, strict=True):
         given = {name: as_sent(value) for name, value in example.items()}
-        tolerance = TOLERANCE
+        tolerance = TOLERANCE * spread
         if predictions.values_N is not None:
-            tolerance = max(TOLERANCE * spread, 1e-6 * abs(_told(answer))) or 1e-9
-        line = json.dumps({"input": given, "output": answer, "tolerance": tolerance}, ensure_ascii=False)
+            tolerance = max(tolerance, 1e-6 * abs(_told(answer)))
+        line = json.dumps({"input": given, "output": answer, "tolerance": tolerance or 1e-9}, ensure_ascii=False)
         used += len(line.encode())
         if used > BYTES:
             return
@@ -117,11 +118,19 @@ def differences(predictor: Predictor, cases: list[dict[str, Any]], signature: Si
         for offset, case in enumerate(part):
             difference = _difference(predictions, offset, predictor.schema, case["output"])
             if not difference <= case["tolerance"]:  # NaN differs too
-                got = answers(predictions.take(slice(offset, offset + 1)), predictor.schema, frame[offset])[0]
+                one = slice(offset, offset + 1)
+                got = answers(predictions.take(one), predictor.schema, frame[one])[0]
                 yield (
-                    f"case {start + offset + 1}: {_told(got)!r} instead of {_told(case['output'])!r}, "
+                    f"case {start + offset + 1}: {_said(got)} instead of {_said(case['output'])}, "
                     f"off by {difference:.3g} where {case['tolerance']:.3g} is allowed"
                 )
+
+
+def _said(answer: dict[str, Any]) -> str:
+    """The answer without how sure it is."""
+    if "spans" in answer:
+        return repr([(each["start"], each["end"], each["label"]) for each in answer["spans"]])
+    return repr(answer.get("output", answer.get("outputs")))
 
 
 def _difference(predictions: Predictions, index: int, schema: Schema, expected: dict[str, Any]) -> float:
@@ -130,9 +139,17 @@ def _difference(predictions: Predictions, index: int, schema: Schema, expected: 
         return abs(float(predictions.values_N[index]) - float(_told(expected)))
     if predictions.texts_N is not None:
         return float(predictions.texts_N[index] != expected["output"])
+    if predictions.spans_N is not None:
+        return _of_spans(predictions.take(slice(index, index + 1)), expected["spans"])
     assert predictions.probabilities_NC is not None
     shares = dict(zip(schema.classes, predictions.probabilities_NC[index].tolist(), strict=True))
     off = max(abs(shares[name] - share) for name, share in expected["probabilities"].items())
+    if schema.task == "multilabel":
+        answered_C = predictions.answered_NC[index]
+        stored_C = np.isin(schema.classes, expected["outputs"])
+        threshold_C = 0.5 if predictions.thresholds_C is None else predictions.thresholds_C
+        near_C = np.abs(predictions.probabilities_NC[index] - threshold_C)  # what changed sides may be no further off
+        return float(max(off, near_C[answered_C != stored_C].max(initial=0.0)))
     weights_C = np.ones(len(schema.classes)) if predictions.weights_C is None else predictions.weights_C
     ours = schema.classes.index(expected["output"])
     lead = float((predictions.probabilities_NC[index] * weights_C).max() / weights_C[ours])
@@ -142,3 +159,15 @@ def _difference(predictions: Predictions, index: int, schema: Schema, expected: 
 def _told(answer: dict[str, Any]) -> Any:
     """The figure or the text of an answer."""
     return answer["bits"] if "bits" in answer else answer["output"]
+
+
+def _of_spans(predictions: Predictions, expected: list[dict[str, Any]]) -> float:
+    """How far confidences are off, and 1 where the spans are others."""
+    assert predictions.spans_N is not None
+    found, stored = predictions.spans_N[0], [Span(each["start"], each["end"], each["label"]) for each in expected]
+    if list(found) != stored:
+        return 1.0
+    if predictions.confidences_N is None:
+        return 0.0
+    pairs = zip(predictions.confidences_N[0], expected, strict=True)
+    return max((abs(share - each["confidence"]) for share, each in pairs), default=0.0)

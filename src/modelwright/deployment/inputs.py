@@ -75,7 +75,8 @@ def read(inputs: list[Any], signature: Signature) -> Read:
         if found is None:
             continue
         for field in signature.fields:
-            value = cell(found.get(field.name), field, f"inputs[{index}].{field.name}", faults, pixels)
+            where, as_is = f"inputs[{index}].{field.name}", signature.task == "tagging"
+            value = cell(found.get(field.name), field, where, faults, pixels, as_is=as_is)
             columns[field.name].append(value)
         if len(faults) == before and all(column[-1] is None for column in columns.values()):
             names = ", ".join(signature.names[:NAMES_SHOWN])

@@ -50,9 +50,10 @@ class Loaded:
                 a text, or base64 of an image file.
 
         Returns:
-            For each `{"output": class, "confidence": share, "probabilities": {class: share}}`, `{"output": number}`
-            for regression, `{"output": text}` for generation, or `{"bits": number, "bits_per_byte": number}` for a
-            language model.
+            For each what `deployment.answers` says of its task: `{"output": class, "confidence": share,
+            "probabilities": {class: share}}`, `{"output": number}`, `{"outputs": [label], "probabilities": …}` or
+            `{"spans": [{"start", "end", "label", "text", "confidence"}]}`, `{"output": text}` for generation, or
+            `{"bits": number, "bits_per_byte": number}` for a language model.
 
         Raises:
             InputError: with every fault of every input.

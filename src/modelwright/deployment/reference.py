@@ -91,7 +91,12 @@ def _answers(schema: Schema, examples: pl.DataFrame, predictions: Predictions) -
         return _quantiles(np.array([len(text) for text in predictions.texts_N])) | {"of": "characters"}
     if predictions.values_N is not None:
         return _quantiles(predictions.values_N)
+    if predictions.spans_N is not None:
+        return _spans(schema, predictions)
     assert predictions.probabilities_NC is not None
+    if schema.task == "multilabel":
+        answered_NC = predictions.answered_NC
+        return _several(schema, answered_NC.sum(axis=0), answered_NC.sum(axis=1))
     confidence_N = predictions.probabilities_NC.max(axis=1)
     bin_N = np.minimum((confidence_N * BINS).astype(int), BINS - 1)
     counts_C = np.bincount(predictions.indices_N, minlength=len(schema.classes))
@@ -103,4 +108,22 @@ def _answers(schema: Schema, examples: pl.DataFrame, predictions: Predictions) -
         right_N = predictions.indices_N == targets_N(schema, examples)
         found["confidence"]["right"] = np.bincount(bin_N, weights=right_N, minlength=BINS).astype(int).tolist()
         found["confidence"]["sums"] = np.bincount(bin_N, weights=confidence_N, minlength=BINS).tolist()
+    return found
+
+
+def _several(schema: Schema, count_C: np.ndarray, size_N: np.ndarray) -> dict[str, Any]:
+    """How often each label was answered, and how many of them at a time."""
+    counts = dict(zip(schema.classes, count_C.astype(int).tolist(), strict=True))
+    return {"counts": counts, "sizes": np.bincount(size_N.astype(int)).tolist()}
+
+
+def _spans(schema: Schema, predictions: Predictions) -> dict[str, Any]:
+    assert predictions.spans_N is not None
+    given = [schema.classes.index(span.label) for spans in predictions.spans_N for span in spans]
+    sizes_N = np.array([len(spans) for spans in predictions.spans_N])
+    found = _several(schema, np.bincount(given, minlength=len(schema.classes)), sizes_N)
+    if predictions.confidences_N is not None:
+        shares = np.array([share for each in predictions.confidences_N for share in each])
+        bins = np.minimum((shares * BINS).astype(int), BINS - 1)
+        found["confidence"] = {"bins": BINS, "counts": np.bincount(bins, minlength=BINS).tolist()}
     return found

@@ -234,8 +234,17 @@ def answer_schema(signature: Signature) -> dict[str, Any]:
     properties: dict[str, Any]
     if signature.task in _PLAIN_ANSWERS:
         properties = _PLAIN_ANSWERS[signature.task]
+    elif signature.task == "tagging":
+        properties = {"spans": {"type": "array", "items": _span_schema(signature)}}
+    elif signature.task == "multilabel":
+        several = {"type": "array", "items": {"type": "string", "enum": list(signature.classes)}, "uniqueItems": True}
+        fewer = f"every label by itself, or the {TOP} likeliest and those answered where there are over {TOP_CLASSES}"
+        properties = {
+            "outputs": several,
+            "probabilities": {"type": "object", "additionalProperties": _SHARE, "description": fewer},
+        }
     else:
-        share = {"type": "number", "minimum": 0, "maximum": 1}
+        share = _SHARE
         shown = "every class" if len(signature.classes) <= TOP_CLASSES else f"the {TOP} likeliest classes"
         properties = {
             "output": {"type": "string", "enum": list(signature.classes)},
@@ -243,6 +252,22 @@ def answer_schema(signature: Signature) -> dict[str, Any]:
             "probabilities": {"type": "object", "additionalProperties": share, "description": shown},
         }
     return {"type": "object", "properties": properties, "required": list(properties)}
+
+
+_SHARE = {"type": "number", "minimum": 0, "maximum": 1}
+
+
+def _span_schema(signature: Signature) -> dict[str, Any]:
+    """The JSON Schema of one span; a predictor that cannot say how sure it is leaves `confidence` out."""
+    place = {"type": "integer", "minimum": 0}
+    properties = {
+        "start": place | {"description": "of its first character, from 0"},
+        "end": place | {"description": "of the character after its last"},
+        "label": {"type": "string", "enum": list(signature.classes)},
+        "text": {"type": "string", "description": "what stands there"},
+        "confidence": _SHARE,
+    }
+    return {"type": "object", "properties": properties, "required": ["start", "end", "label", "text"]}
 
 
 def signature_from(found: Mapping[str, Any], schema: Schema) -> Signature:

@@ -1,10 +1,14 @@
-"""Which class to answer, given probabilities: the likeliest, unless the metric asks for something else.
+"""Which classes to answer, given probabilities: the likeliest, unless the metric asks for something else.
 
 Accuracy is best served by the likeliest class. F1 and figures that count every class the same are not: a rare
 class is worth answering before it is the likeliest (Lipton, Elkan & Naryanaswamy 2014, "Optimal thresholding of
 classifiers to maximize F1 measure"). One number decides: class c is answered where p_c / share_c^a is largest. At
 a = 0 that is the likeliest class, at a = 1 the one whose probability rose most over its share. One number fitted on
 hundreds of examples cannot learn them by heart, as a threshold for each class could.
+
+Where an example may have several labels, one half is the threshold that makes fewest mistakes, and F1 again asks for
+another. One number decides here too: a threshold for all labels or, where every label counts the same, half of
+(share_c / largest share)^a, so that rare ones are answered sooner.
 """
 
 from __future__ import annotations
@@ -17,12 +21,19 @@ from modelwright.evaluation.compare import paired_standard_error
 from modelwright.evaluation.metrics import find, score
 from modelwright.models.predictors import Predictions, Predictor
 from modelwright.models.predictors.decision import Decision
+from modelwright.models.predictors.thresholds import Thresholds
 from modelwright.records import Schema
 
 METRICS = frozenset({"f1", "macro_f1", "weighted_f1", "balanced_accuracy", "matthews"})
 """Where the likeliest class need not be the best answer, and the best answer is not always the same class."""
 EXPONENTS = np.round(np.arange(-0.4, 1.45, 0.1), 1)
 """Values of a that are tried. Chosen: below 0 a common class gains, above 1 a rare one gains more than it lost."""
+SET_METRICS = frozenset({"micro_f1", "macro_f1", "weighted_f1", "subset_accuracy"})
+"""Where one half need not be the best threshold."""
+LEVELS = np.round(np.arange(0.05, 1.0, 0.05), 2)
+"""Thresholds for all labels that are tried."""
+RARER = np.round(np.arange(0, 1.05, 0.1), 1)
+"""Values of a that are tried for thresholds by share."""
 FEWEST = 100
 """Examples without which nothing is decided: the choice would be luck. Chosen."""
 
@@ -51,10 +62,40 @@ def class_weights(
     return None if best.weights_C is None or gain <= error else best.weights_C
 
 
+def thresholds(
+    metric: str, schema: Schema, truth_NC: np.ndarray, predictions: Predictions, *, seed: int = 0
+) -> np.ndarray | None:
+    """The thresholds (C,) that make the most of `metric`, or None: none do clearly better than one half.
+
+    Args:
+        metric: The figure that decides.
+        schema: Of the predictor.
+        truth_NC: Whether each label fits, of N examples that the predictor was not fitted on.
+        predictions: Its answers to them.
+        seed: Of the comparison, as for `class_weights`.
+    """
+    if metric not in SET_METRICS or len(truth_NC) < FEWEST:
+        return None
+    share_C = np.maximum(truth_NC.mean(axis=0), 0.5 / len(truth_NC))
+    families = [[np.full(len(share_C), level) for level in LEVELS]]
+    if metric == "macro_f1":
+        families.append([0.5 * (share_C / share_C.max()) ** a for a in RARER])
+    best: tuple[float, Predictions] | None = None
+    for family in families:
+        tried = [replace(predictions, thresholds_C=each) for each in family]
+        scores = _smooth(np.array([score(metric, schema, truth_NC, each) for each in tried]))
+        place = int(np.nanargmax(scores))
+        if best is None or scores[place] > best[0]:
+            best = float(scores[place]), tried[place]
+    assert best is not None
+    gain, error = paired_standard_error(metric, schema, truth_NC, best[1], predictions, seed=seed)
+    return best[1].thresholds_C if gain > error else None
+
+
 def decided(
     predictor: Predictor, answers: Predictions, metric: str, truth_N: np.ndarray, *, seed: int = 0
 ) -> tuple[Predictor, Predictions]:
-    """`predictor` and its `answers`, with the weights that serve `metric` best where some clearly do.
+    """`predictor` and its `answers`, with the weights or thresholds that serve `metric` best where some clearly do.
 
     Args:
         predictor: What is saved.
@@ -65,6 +106,11 @@ def decided(
     """
     if answers.probabilities_NC is None:
         return predictor, answers
+    if predictor.schema.task == "multilabel":
+        thresholds_C = thresholds(metric, predictor.schema, truth_N, answers, seed=seed)
+        if thresholds_C is None:
+            return predictor, answers
+        return Thresholds(predictor, thresholds_C), replace(answers, thresholds_C=thresholds_C)
     weights_C = class_weights(metric, predictor.schema, truth_N, answers, seed=seed)
     if weights_C is None:
         return predictor, answers

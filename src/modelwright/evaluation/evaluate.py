@@ -250,9 +250,10 @@ def _timed(report: Report, latency: Latency, goal: float | None, constraints: Co
 
 def _meets(report: Report, goal: float | None, constraints: Constraints) -> dict[str, bool | None]:
     """Each goal and limit that is set: kept or not, by the figure itself; null where unknown or unset."""
-    figure, right = report.metrics.get(report.metric), report.metrics.get("accuracy")
+    figure = report.metrics.get(report.metric)
+    right = metrics.right_share({name: each.value for name, each in report.metrics.items()})
     sign = 1 if metrics.find(report.metric).higher_is_better else -1
-    error_rate = None if right is None else 1 - right.value
+    error_rate = None if right is None else 1 - right
     latency = None if report.latency_ms is None else report.latency_ms.p95
 
     def within(value: float | None, limit: float | None) -> bool | None:

@@ -7,6 +7,7 @@ each example is in the resample; all 1 for the plain figure) and returns its R v
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -24,7 +25,7 @@ class Answers:
     """Truth, answers and R rows of weights of N examples.
 
     Args:
-        truth_N: Class indices, or numbers.
+        truth_N: Class indices, numbers, or whether each class fits, (N, C).
         answers: Probabilities of shape (N, C), or numbers of shape (N,).
         weights_RN: How often each example counts in each resample.
         positive: Index of the positive class of a two-class task.
@@ -112,9 +113,30 @@ def average_precision(answers: Answers) -> np.ndarray:
     precision and the area under the ROC curve".
     """
     assert answers.positive is not None
-    order_N, starts = _ties(-answers.answers[:, answers.positive])
-    weights_RN = answers.weights_RN[:, order_N]
-    found_RT = np.add.reduceat(weights_RN * (answers.truth_N[order_N] == answers.positive), starts, axis=1)
+    return _area_of_precision(
+        answers.answers[:, answers.positive], answers.truth_N == answers.positive, answers.weights_RN
+    )
+
+
+def mean_average_precision(answers: Answers) -> np.ndarray:
+    """`average_precision` of each class by itself, averaged over those that occur: of several labels.
+
+    Truth is bool (N, C). Sorower 2010, "A literature survey on algorithms for multi-label learning", section 7.
+    """
+    each = [
+        _area_of_precision(answers.answers[:, c], answers.truth_N[:, c], answers.weights_RN)
+        for c in np.flatnonzero(answers.truth_N.any(axis=0))
+    ]
+    if not each:
+        return np.full(len(answers.weights_RN), np.nan)
+    known_R = np.sum(np.isfinite(each), axis=0)  # a resample may lack a class
+    return share(np.nansum(each, axis=0), known_R, of_nothing=np.nan)
+
+
+def _area_of_precision(scores_N: np.ndarray, is_class_N: np.ndarray, weights_RN: np.ndarray) -> np.ndarray:
+    order_N, starts = _ties(-scores_N)
+    weights_RN = weights_RN[:, order_N]
+    found_RT = np.add.reduceat(weights_RN * is_class_N[order_N], starts, axis=1)
     hits_RT = np.cumsum(found_RT, axis=1)
     taken_RT = np.cumsum(np.add.reduceat(weights_RN, starts, axis=1), axis=1)
     gained_R = (found_RT * share(hits_RT, taken_RT)).sum(axis=1)
@@ -179,3 +201,14 @@ def bits_per_byte(answers: Answers) -> np.ndarray:
     The cross-entropy of Shannon 1951, "Prediction and entropy of printed English", in bits by byte of UTF-8.
     """
     return share(answers.weights_RN @ answers.answers, answers.weights_RN @ answers.truth_N)
+
+
+def is_right(truth: Any, answer: Any) -> float:
+    """1 where a set of labels or spans is answered as a whole, 0 where any is missed or too many: of one example."""
+    same = set(truth) == set(answer) if isinstance(truth, tuple) else bool((truth == answer).all())
+    return float(same)
+
+
+def share_wrong(truth_C: np.ndarray, answer_C: np.ndarray) -> float:
+    """The share of labels that are missed or too many: of one example (Schapire & Singer 1999, section 3)."""
+    return float((truth_C != answer_C).mean())

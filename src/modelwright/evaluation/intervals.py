@@ -18,6 +18,7 @@ from modelwright.evaluation.figures import calibration_bins
 from modelwright.evaluation.metrics import Metric
 from modelwright.evaluation.ranks import area_influence
 from modelwright.evaluation.resample import resampled_SR
+from modelwright.evaluation.tallies import as_answers, tally
 from modelwright.models.predictors import Predictions
 from modelwright.records import Interval, Schema
 
@@ -126,6 +127,7 @@ _CLOSED: dict[str, Callable[[Schema, np.ndarray, Predictions, float], tuple[floa
     "accuracy": _accuracy,
     "exact_match": _accuracy,
     "number_match": _accuracy,
+    "subset_accuracy": _accuracy,
     "precision": _precision,
     "recall": _recall,
     "f1": _f1,
@@ -156,7 +158,7 @@ def _bootstrapped(
     if metric.name == "calibration_error":
         return _calibration_error(schema, truth_N, predictions, value, value_R, seed=seed)
     if np.ptp(value_R) < 1e-12:
-        return _no_spread(metric, truth_N, value)
+        return _no_spread(metric, schema, truth_N, value)
     left_out_G = _left_out(metric, schema, truth_N, predictions)
     low, high = accelerated(value, value_R, left_out_G)
     return low, high
@@ -198,21 +200,29 @@ def _left_out(metric: Metric, schema: Schema, truth_N: np.ndarray, predictions: 
     return np.asarray(value_G[np.isfinite(value_G)])
 
 
-def _no_spread(metric: Metric, truth_N: np.ndarray, value: float) -> tuple[float, float]:
+def _no_spread(metric: Metric, schema: Schema, truth_N: np.ndarray, value: float) -> tuple[float, float]:
     """Limits where every resample says the same, as when no answer is wrong: no proof of perfection.
 
     With no error among n examples the upper Wilson limit of the errors is z^2 / (n + z^2). We put as much
     into the smallest class, where errors cost an average over classes most, and count it as one class of
-    those that occur. Figures that are not shares of 1 keep what they have.
+    those that occur. Of several labels or spans, n is the examples that hold any. Figures that are not shares of 1
+    keep what they have.
     """
     if metric.reads == "texts":
         return wilson(value * len(truth_N), len(truth_N))
     if value != metric.perfect or metric.perfect != 1:
         return value, value
-    classes = len(np.unique(truth_N))
-    averaged = classes if metric.name.startswith(("macro_", "balanced_")) else 1
+    averaged = metric.name.startswith(("macro_", "balanced_", "mean_"))
+    if schema.task in ("multilabel", "tagging"):
+        holds_NC = tally(schema, truth_N, as_answers(schema, truth_N)).truth_NC > 0
+        size_C = holds_NC.sum(axis=0)
+        size_C = size_C[size_C > 0]
+        smallest = int(size_C.min() if averaged else holds_NC.any(axis=1).sum())
+        classes = len(size_C) if averaged else 1
+    else:
+        smallest, classes = _smallest(truth_N), len(np.unique(truth_N)) if averaged else 1
     square = Z * Z
-    return value - square / (_smallest(truth_N) + square) / averaged, value
+    return value - square / (smallest + square) / classes, value
 
 
 def _calibration_error(

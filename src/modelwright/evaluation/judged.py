@@ -17,31 +17,23 @@ from modelwright.evaluation import counts, figures
 from modelwright.evaluation.compare import compare
 from modelwright.evaluation.intervals import all_intervals
 from modelwright.evaluation.metrics import METRICS, each_N, find
+from modelwright.evaluation.pairs import PAIRS, Pair, taken_for
 from modelwright.evaluation.slices import slice_figures
+from modelwright.evaluation.tallies import tally
 from modelwright.models.predictors import Predictions
 from modelwright.records import ClassFigures, Comparison, Interval, Schema, SliceFigures
 
 CLASSES_IN_CONFUSION = 100
 """Up to so many classes the confusion matrix is kept; it has their square of cells."""
 
-PAIRS = 10
-"""Most confused pairs of classes that are kept."""
-
 CELLS = 60
 """Cells along each side of the picture of predicted against true values."""
 
+LIKELY = 0.1
+"""Labels that are less probable are left out of the calibration: nearly all are, and rightly. Chosen."""
+
 RESIDUAL_BINS = 40
 """Bars of the residuals' histogram."""
-
-
-@dataclass(frozen=True, slots=True)
-class Pair:
-    """Examples of one class that were answered with another."""
-
-    truth: str
-    answer: str
-    count: int
-    share: float  # of the examples of the true class
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,16 +82,29 @@ def judge(
     compared = None
     if baseline is not None:
         compared = compare(metric, schema, truth_N, predictions, baseline[1], to=baseline[0], seed=seed)
-    is_classification = schema.task == "classification"
     return Judged(
         count=len(truth_N),
         metrics=all_intervals(schema, truth_N, predictions, seed=seed),
-        classes=_classes(schema, truth_N, predictions) if is_classification else (),
-        confusion=_confusion(schema, truth_N, predictions) if is_classification else (),
+        classes=_classes(schema, truth_N, predictions) if schema.classes else (),
+        confusion=_confusion(schema, truth_N, predictions) if schema.task == "classification" else (),
         slices=slice_figures(metric, schema, examples, truth_N, predictions),
         compared=compared,
         picture=_picture(metric, schema, truth_N, predictions),
     )
+
+
+def _picture(metric: str, schema: Schema, truth_N: np.ndarray, predictions: Predictions) -> Picture:
+    """What the plots of this task are drawn from."""
+    if schema.task == "regression":
+        return _of_values(truth_N, predictions)
+    if schema.task == "classification":
+        return _of_classes(schema, truth_N, predictions)
+    if schema.task == "multilabel":
+        pairs = taken_for(schema, truth_N, predictions)
+        return Picture(calibration=_of_labels(truth_N, predictions), pairs=pairs)
+    if schema.task == "tagging":
+        return Picture(pairs=taken_for(schema, truth_N, predictions))
+    return _of_texts(each_N(find(metric), schema, truth_N, predictions))
 
 
 def judged_from(found: dict[str, Any]) -> Judged:
@@ -122,16 +127,13 @@ def judged_from(found: dict[str, Any]) -> Judged:
     )
 
 
-def _picture(metric: str, schema: Schema, truth_N: np.ndarray, predictions: Predictions) -> Picture:
-    if schema.task in ("generation", "language-modeling"):
-        return _of_texts(each_N(find(metric), truth_N, predictions))
-    return _of_classes(schema, truth_N, predictions) if schema.classes else _of_values(truth_N, predictions)
-
-
 def _classes(schema: Schema, truth_N: np.ndarray, predictions: Predictions) -> tuple[ClassFigures, ...]:
     """Precision, recall and F1 of each class, in the order of the schema."""
     weights_RN = np.ones((1, len(truth_N)))
-    of_all = counts.count(truth_N, predictions.indices_N, weights_RN, len(schema.classes), None)
+    if schema.task == "classification":
+        of_all = counts.count(truth_N, predictions.indices_N, weights_RN, len(schema.classes), None)
+    else:
+        of_all = tally(schema, truth_N, predictions).weighed(weights_RN)
     columns = zip(
         schema.classes,
         of_all.truth_RC[0],
@@ -183,6 +185,20 @@ def _of_texts(figure_N: np.ndarray) -> Picture:
     size_B, edge_B = np.histogram(np.clip(figure_N, low, reach), RESIDUAL_BINS, (low, reach))
     middle_B = (edge_B[:-1] + edge_B[1:]) / 2
     return Picture(spread=tuple((float(m), int(size)) for m, size in zip(middle_B, size_B, strict=True)))
+
+
+def _of_labels(truth_NC: np.ndarray, predictions: Predictions) -> tuple[tuple[float, float, int], ...]:
+    """Bins of the probabilities of labels that come into question, as `Picture.calibration`."""
+    assert predictions.probabilities_NC is not None
+    asked_NC = predictions.probabilities_NC >= LIKELY
+    if not asked_NC.any():
+        return ()
+    probability_K, fits_K = predictions.probabilities_NC[asked_NC], truth_NC[asked_NC]
+    _, bin_K = figures.calibration_bins(probability_K[:, None])
+    bins = (bin_K == each for each in np.unique(bin_K))
+    return tuple(
+        (float(probability_K[inside].mean()), float(fits_K[inside].mean()), int(inside.sum())) for inside in bins
+    )
 
 
 def _of_values(truth_N: np.ndarray, predictions: Predictions) -> Picture:

@@ -27,9 +27,9 @@ class Metric:
 
     Args:
         name: As in problem.yaml.
-        function: `Counts` or `Answers` of R resamples -> the R values; or the true and the answered text of one
-            example -> its value, of which the mean is taken.
-        reads: Which of the three it takes.
+        function: `Counts` or `Answers` of R resamples -> the R values; or the true and the answered text or set of
+            one example -> its value, of which the mean is taken.
+        reads: Which of these it takes.
         higher_is_better: The direction.
         perfect: The value of perfect answers.
         tasks: The tasks that it can judge.
@@ -40,7 +40,7 @@ class Metric:
 
     name: str
     function: Callable[..., Any]
-    reads: Literal["counts", "answers", "texts"]
+    reads: Literal["counts", "answers", "texts", "sets"]
     higher_is_better: bool
     perfect: float
     tasks: tuple[Task, ...]
@@ -83,6 +83,12 @@ def _text(function: Callable[[str, str], float], describes: str) -> Metric:
     return Metric(function.__name__, function, "texts", True, 1.0, ("generation",), describes)
 
 
+def _set(
+    name: str, function: Callable[[Any, Any], float], tasks: tuple[Task, ...], describes: str, *, more: bool = True
+) -> Metric:
+    return Metric(name, function, "sets", more, 1.0 if more else 0.0, tasks, describes)
+
+
 _ROWS = (
     _count(counts.accuracy, "share of right answers"),
     _count(counts.balanced_accuracy, "mean share of each class that is found"),
@@ -92,7 +98,12 @@ _ROWS = (
     _count(counts.micro_recall, "share of all that was to be found", tasks=_SETS),
     _count(counts.macro_precision, "precision averaged over classes", tasks=_CLASSES + _SETS),
     _count(counts.macro_recall, "recall averaged over classes", tasks=_CLASSES + _SETS),
-    _count(counts.weighted_f1, "F1 averaged over classes by their size"),
+    _count(counts.weighted_f1, "F1 averaged over classes by their size", tasks=_CLASSES + _SETS),
+    _set("subset_accuracy", figures.is_right, _SETS, "share of examples answered without a miss or one too many"),
+    _set("hamming_loss", figures.share_wrong, ("multilabel",), "share of labels missed or too many", more=False),
+    _answer(
+        figures.mean_average_precision, ("multilabel",), "precision averaged over recall, mean of classes", more=True
+    ),
     _count(counts.f1, "balance of precision and recall of the positive class", two=True),
     _count(counts.precision, "share of positive answers that are right", two=True),
     _count(counts.recall, "share of positive examples that are found", two=True),
@@ -156,18 +167,24 @@ def weigher(
     if metric.reads == "counts":
         of_each = tally(schema, truth_N, predictions)
         return lambda weights_RN: metric.function(of_each.weighed(weights_RN))
-    if metric.reads == "texts":
-        worth_N = each_N(metric, truth_N, predictions)
+    if metric.reads in ("texts", "sets"):
+        worth_N = each_N(metric, schema, truth_N, predictions)
         return lambda weights_RN: counts.share(weights_RN @ worth_N, weights_RN.sum(axis=1))
     return lambda weights_RN: metric.function(figures.Answers(truth_N, predictions.array, weights_RN, positive))
 
 
-def each_N(metric: Metric, truth_N: np.ndarray, predictions: Predictions) -> np.ndarray:
-    """The figure of each example by itself, float64 (N,): of written answers, or of what texts take."""
-    if metric.reads == "texts":
-        pairs = zip(truth_N, predictions.array, strict=True)
+def each_N(metric: Metric, schema: Schema, truth_N: np.ndarray, predictions: Predictions) -> np.ndarray:
+    """The figure of each example by itself, float64 (N,): of written answers, of sets, or of what texts take."""
+    if metric.reads in ("texts", "sets"):
+        answers = predictions.answered_NC if schema.task == "multilabel" else predictions.array
+        pairs = zip(truth_N, answers, strict=True)
         return np.array([metric.function(*pair) for pair in pairs], dtype=np.float64)
     return counts.share(predictions.array, truth_N)
+
+
+def right_share(figures: Mapping[str, float]) -> float | None:
+    """The share of examples that are answered right, among the `figures` by name; None where that says nothing."""
+    return figures.get("accuracy", figures.get("subset_accuracy"))
 
 
 def positive_index(schema: Schema) -> int | None:

@@ -44,10 +44,20 @@ _COMPARABLE = {
 }
 """Metrics that move with the mix of classes or the spread of a slice -> what slices are compared by."""
 
+_OF_SETS = {
+    "macro_f1": "micro_f1",
+    "macro_precision": "micro_precision",
+    "macro_recall": "micro_recall",
+    "weighted_f1": "micro_f1",
+    "mean_average_precision": "micro_f1",
+}
+"""The same where an answer is several labels or spans."""
 
-def slice_metric(metric: str) -> str:
+
+def slice_metric(metric: str, schema: Schema) -> str:
     """The metric that slices are judged by where the report is about `metric`."""
-    return _COMPARABLE.get(metric, metric)
+    table = _OF_SETS if schema.task in ("multilabel", "tagging") else _COMPARABLE
+    return table.get(metric, metric)
 
 
 def slice_figures(
@@ -55,10 +65,10 @@ def slice_figures(
 ) -> tuple[SliceFigures, ...]:
     """The slices that differ from the whole by more than chance, worst first, ten at most.
 
-    The score is `slice_metric(metric)`. A slice is compared with the whole that it is part of: the variance
+    The score is that of `slice_metric`. A slice is compared with the whole that it is part of: the variance
     of that difference is the slice's own times the share of the examples outside.
     """
-    asked = slice_metric(metric)
+    asked = slice_metric(metric, schema)
     whole = metrics.score(asked, schema, truth_N, predictions)
     found: list[tuple[float, SliceFigures]] = []
     for name, inside_N in _slices(schema, examples):

@@ -55,6 +55,13 @@ def tally(schema: Schema, truth_N: np.ndarray, predictions: Predictions) -> Tall
     return Tally(*(_of_spans(index, spans_N, len(truth_N)) for spans_N in (hit_N, truth_N, predictions.spans_N)))
 
 
+def as_answers(schema: Schema, truth_N: np.ndarray) -> Predictions:
+    """The answers of one who knows the truth."""
+    if schema.task == "multilabel":
+        return Predictions(probabilities_NC=truth_N.astype(np.float64))
+    return Predictions(spans_N=truth_N)
+
+
 def _of_spans(index: dict[str, int], spans_N: Iterable[Iterable[Span]], count: int) -> np.ndarray:
     counts_NC = np.zeros((count, len(index)))
     for position, spans in enumerate(spans_N):

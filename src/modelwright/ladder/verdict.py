@@ -10,7 +10,7 @@ from typing import Literal
 import numpy as np
 
 from modelwright.evaluation.compare import paired_standard_error
-from modelwright.evaluation.metrics import METRICS, find
+from modelwright.evaluation.metrics import METRICS, find, right_share
 from modelwright.models.predictors import Predictions
 from modelwright.problem import Constraints
 from modelwright.records import Dataset, Interval, RungScore, Schema
@@ -85,8 +85,8 @@ def _too_dear(rung: RungScore, constraints: Constraints) -> str | None:
 
 
 def _too_wrong(rung: RungScore, constraints: Constraints) -> str | None:
-    """Whether the rung errs more often than allowed; only classes can be plainly wrong."""
-    limit, accuracy = constraints.error_rate, rung.metrics.get("accuracy")
+    """Whether the rung errs more often than allowed; numbers cannot be plainly wrong."""
+    limit, accuracy = constraints.error_rate, right_share(rung.metrics)
     if limit is not None and accuracy is not None and 1 - accuracy > limit:
         return f"errs in {1 - accuracy:.1%}, over the limit of {limit:.1%}"
     return None
@@ -127,7 +127,7 @@ def _at_the_top(dataset: Dataset, best: Standing, metric: str, count: int) -> st
     ceiling = dataset.label_ceiling
     if metric == "accuracy" and ceiling is not None and value >= ceiling:
         return f"{shown} stands at the ceiling of {ceiling:.3f} that the labels support"
-    accuracy = best.rung.metrics.get("accuracy")
+    accuracy = right_share(best.rung.metrics)
     if accuracy is not None and row.higher_is_better and row.unit == "share":
         errors = round((1 - accuracy) * count)
         if 1 - value <= FEW_SHARE or (errors <= FEW_ERRORS and value >= 0.95):

@@ -26,12 +26,15 @@ class Network(nn.Module):  # type: ignore[misc]  # torch is not followed by mypy
         encoder: A transformers model that gives `last_hidden_state` (N, T, D) for text, or
             `pooler_output` (N, D, 1, 1) or (N, D) for images.
         outputs: K, the number of classes, or 1 for regression.
-        dropout: Share of the pooled features dropped in training.
+        dropout: Share of the features dropped in training.
+        pooled: False gives outputs for each token of a text.
     """
 
-    def __init__(self, encoder: nn.Module, *, width: int, outputs: int, dropout: float = 0.1) -> None:
+    def __init__(
+        self, encoder: nn.Module, *, width: int, outputs: int, dropout: float = 0.1, pooled: bool = True
+    ) -> None:
         super().__init__()
-        self.encoder = encoder
+        self.encoder, self.pooled = encoder, pooled
         self.dropout = nn.Dropout(dropout)
         self.head = nn.Linear(width, outputs)
         nn.init.normal_(self.head.weight, std=0.02)
@@ -47,9 +50,11 @@ class Network(nn.Module):  # type: ignore[misc]  # torch is not followed by mypy
         self.encoder = transformer
 
     def features(self, inputs: dict[str, Tensor]) -> Tensor:
-        """The pooled features (N, D), float32."""
+        """The pooled features (N, D), or those of each token (N, T, D); float32."""
         if "input_ids" in inputs:
-            hidden_NTD = self.encoder(**inputs).last_hidden_state.float()
+            hidden_NTD: Tensor = self.encoder(**inputs).last_hidden_state.float()
+            if not self.pooled:
+                return hidden_NTD
             mask_NT1 = inputs["attention_mask"].unsqueeze(-1)
             return (hidden_NTD * mask_NT1).sum(1) / mask_NT1.sum(1).clamp(min=1)
         out = self.encoder(**inputs)
@@ -57,16 +62,16 @@ class Network(nn.Module):  # type: ignore[misc]  # torch is not followed by mypy
         return pooled.flatten(1).float()
 
     def forward(self, inputs: dict[str, Tensor]) -> Tensor:
-        """The outputs (N, K), float32: logits for classification, standardised values for regression."""
+        """The outputs (N, K), or (N, T, K), float32: logits of classes, standardised values for regression."""
         features_ND = self.dropout(self.features(inputs))
         with torch.autocast(features_ND.device.type, enabled=False):
             return self.head(features_ND)
 
 
-def pretrained(folder: Path, *, outputs: int) -> Network:
+def pretrained(folder: Path, *, outputs: int, pooled: bool = True) -> Network:
     """The network whose encoder is the pre-trained model in `folder`, with a fresh head."""
     encoder = encoder_in(folder)
-    return Network(encoder, width=_width(encoder.config), outputs=outputs)
+    return Network(encoder, width=_width(encoder.config), outputs=outputs, pooled=pooled)
 
 
 def encoder_in(folder: Path, *, quantised: bool = False) -> nn.Module:
@@ -118,11 +123,11 @@ def scratch(family: str, config: dict[str, Any], *, outputs: int, image_size: in
     return Network(encoder, width=_width(encoder.config), outputs=outputs, dropout=0.0)
 
 
-def restored(folder: Path, *, outputs: int) -> Network:
+def restored(folder: Path, *, outputs: int, pooled: bool = True) -> Network:
     """The network that `save` wrote into `folder`."""
     from safetensors.torch import load_file
 
-    network = pretrained(folder, outputs=outputs)
+    network = pretrained(folder, outputs=outputs, pooled=pooled)
     network.head.load_state_dict(load_file(folder / "head.safetensors"))
     network.eval()
     return network

@@ -26,6 +26,11 @@ def _texts(value: Any) -> Any:
     return tuple(map(_text, value)) if isinstance(value, list | tuple) else _text(value)
 
 
+def _names(value: Any) -> Any:
+    """A list of columns as one text, which names several columns of noughts and ones."""
+    return ", ".join(map(str, value)) if isinstance(value, list | tuple) and value else _text(value)
+
+
 def _number(value: Any) -> Any:
     if isinstance(value, bool):
         raise ValueError(f"{value}|a number")
@@ -135,8 +140,10 @@ class Problem(Section):
     input: Annotated[str | tuple[Filled, ...], BeforeValidator(_texts)] = _says(
         'a column, a list of columns, or "*" for every column but the output', "*"
     )
-    output: Filled | None = Field(
-        None, description="column that holds the right answers; language-modeling has none", validate_default=True
+    output: Annotated[str, BeforeValidator(_names), Field(min_length=1)] | None = Field(
+        None,
+        description="column with the right answers, or several of 0 and 1 for several labels; language-modeling has none",
+        validate_default=True,
     )
     metric: Filled = _says("auto, or the figure that decides: macro_f1, accuracy, r2...", "auto")
     goal: Number | None = _says("value of the metric that is good enough; unset: the best that the budget buys", None)

@@ -27,6 +27,8 @@ def consider(schema: Schema, dataset: Dataset, problem: Problem, *, folder: Path
     if schema.kind == "table" or method == "classical":
         if schema.kind != "table":
             return [Candidate(CLASSICAL, "classical", False, f"the ladder already has it for {schema.kind}")]
+        if schema.task == "multilabel":
+            return [Candidate(CLASSICAL, "classical", False, "of several labels a table has what the ladder has")]
         fits = method in ("auto", "classical")
         return [Candidate(CLASSICAL, "classical", fits, "tables: tuned within the budget" if fits else method)]
     if base != "auto":

@@ -42,8 +42,8 @@ class Learner(Predictor, Protocol):
     def portion(self, features: Any, chosen: np.ndarray) -> Any:
         """What it says of the pieces at `chosen`, which are read at once; portions are taken `by_length`."""
 
-    def drawn(self, count: int, seed: int = 0) -> Any:
-        """Outputs for so many examples, drawn at random: to see how long what follows takes."""
+    def drawn(self, features: Any, seed: int = 0) -> Any:
+        """Outputs for these examples, drawn at random: to see how long what follows takes."""
 
     def writing_seconds(self, count: int) -> float:
         """What writing the answers to so many examples takes, timed on a few; 0 where they are read off outputs."""
@@ -225,6 +225,10 @@ def build(
         from modelwright.training.languages import build_language
 
         return build_language(schema, train, validation, base=base, settings=settings, device=device, note=note)
+    if schema.task == "tagging":
+        from modelwright.training.taggers import build_tagger
+
+        return build_tagger(schema, train, validation, base=base, settings=settings, device=device, note=note)
     from modelwright.training.encoders import build_encoder
 
     return build_encoder(schema, train, validation, base=base, settings=settings, device=device, note=note)

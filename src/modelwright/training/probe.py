@@ -278,7 +278,7 @@ def _judging(job: Job, truth_N: np.ndarray, metric: str) -> tuple[float, float]:
     """
     predictor = job.predictor
     schema = predictor.schema
-    outputs = predictor.drawn(len(job.validation))
+    outputs = predictor.drawn(job.validation.features)
     writing = predictor.writing_seconds(len(truth_N))
     began = time.perf_counter()
     predictor.loss(outputs, truth_N)

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from modelwright.models.pieces import Pieces
 from modelwright.models.text import Tokens
 from modelwright.training.job import Inputs, Job
 
@@ -51,11 +52,12 @@ def lean(job: Job) -> Lean:
     import torch
 
     first, second = job.train, job.validation
-    if not isinstance(first, Inputs) or not (
-        isinstance(first.features, Tokens) and isinstance(second.features, Tokens)
-    ):
+    if not isinstance(first, Inputs) or not isinstance(first.features, Tokens):
         return Lean(job)
-    train, validation = first.features, second.features
+    train = first.features
+    validation = second.features.tokens if isinstance(second.features, Pieces) else second.features
+    if not isinstance(validation, Tokens):
+        return Lean(job)
     table = _table(job.network)
     low = np.arange(train.pad + 1 if train.pad < LOW else 0)  # RoBERTa's kin count positions by the pad's own id
     used = np.unique(np.concatenate([train.flat, validation.flat, low, [train.pad]]))
@@ -79,8 +81,8 @@ def lean(job: Job) -> Lean:
 
 def _renumbered(inputs: Inputs, places: np.ndarray) -> Inputs:
     part = inputs.features
-    assert isinstance(part, Tokens)
-    return replace(inputs, features=Tokens(places[part.flat], part.starts, int(places[part.pad])))
+    assert isinstance(part, Tokens | Pieces)
+    return replace(inputs, features=part.renumbered(places))
 
 
 def _table(network: nn.Module) -> nn.Embedding:

@@ -24,6 +24,8 @@ LEAST_EPOCHS = 0.2
 """Training on less than this share of the examples is not worth its name. Chosen."""
 OFTEN_BELOW = 2
 """With fewer epochs than that, validation comes twice an epoch. Chosen."""
+TAGGING_RATE = 1e-4
+"""Chosen: the states of words must move further than a mean that a sentence encoder was trained for."""
 LANGUAGE_EPOCHS = {True: 20.0, False: 3.0}
 """From scratch, and not: what is read again is worth nearly as much up to four times and little after sixteen
 (Muennighoff et al. 2023, section 6); validation ends it before that where it is so."""
@@ -129,6 +131,10 @@ def _habits(job: Job, count: int, *, scratch: bool) -> _Habits:
             3,
             "random",
         )
+    if job.predictor.schema.task == "tagging" and not rank:
+        seen = min(10.0, max(3.0, 12_000 / count)), "rule: 12,000 texts seen, 3 to 10 epochs"
+        rate = TAGGING_RATE, f"rule: {TAGGING_RATE:g} for tags of words"
+        return _Habits(seen, rate, 3, "linear fit on frozen features")
     rate_rule = "rule: 2e-3 from scratch, 5e-4 for adapters, 5e-5 for a pre-trained encoder"
     rate = (2e-3 if scratch else 5e-4 if rank else 5e-5), rate_rule
     if scratch:

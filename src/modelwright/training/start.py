@@ -8,6 +8,7 @@ from pathlib import Path
 from modelwright.errors import IntegrityError
 from modelwright.models.encode import frozen_features
 from modelwright.models.fitting.head import set_head
+from modelwright.models.fitting.tag_head import set_tag_head
 from modelwright.records import Progress
 from modelwright.training import checkpoint as checkpoints
 from modelwright.training.job import Job
@@ -32,6 +33,10 @@ def start_head(job: Job, group: Group, progress: Callable[[Progress], None]) -> 
 
     from modelwright.models.attention import use_own, use_products
 
+    if job.predictor.schema.task == "tagging":
+        chosen, tokens, targets = job.settings, job.examples.features, job.examples.targets
+        set_tag_head(job.network, tokens, targets, precision=chosen["precision"], seed=chosen["seed"])
+        return
     encoder = job.network.encoder
     if group.sharded:  # and so already in the shape for training: read as one worker alone would
         use_own(encoder)

@@ -100,8 +100,9 @@ def class_counts(dataset: Dataset) -> dict[str, int]:
     if not dataset.classes:
         return {}
     part = pl.scan_parquet(f"{dataset.path}/train.parquet")  # one column of it; read_part would read images too
-    output = part.select(dataset.schema.output).collect().to_series()
-    return dict(output.value_counts().iter_rows())
+    from modelwright.data.labels import label_counts
+
+    return label_counts(part.select(dataset.schema.output).collect().to_series())
 
 
 def check_names(problem: Problem) -> None:
@@ -166,16 +167,15 @@ def _constant_score(metric: str, dataset: Dataset) -> float:
 
     from modelwright.data.parts import read_part, targets_N
     from modelwright.evaluation.metrics import METRICS, score
+    from modelwright.ladder.rungs import RUNGS
     from modelwright.models.predictors import Predictions
 
-    schema = dataset.schema
-    if schema.task in ("generation", "language-modeling"):
-        from modelwright.ladder.rungs import RUNGS
-
-        known, asked = read_part(dataset, "train"), read_part(dataset, "validation")
-        constant = RUNGS["constant"].fit(schema, known, seed=0)
-        return score(metric, schema, targets_N(schema, asked), constant.predict(asked))
-    train_N = targets_N(schema, read_part(dataset, "train"))
+    schema, train = dataset.schema, read_part(dataset, "train")
+    if schema.task not in ("classification", "regression"):
+        validation = read_part(dataset, "validation")
+        constant = RUNGS["constant"].fit(schema, train, seed=0)
+        return score(metric, schema, targets_N(schema, validation), constant.predict(validation))
+    train_N = targets_N(schema, train)
     truth_N = targets_N(schema, read_part(dataset, "validation"))
     if schema.task == "classification":
         share_C = np.bincount(train_N, minlength=len(schema.classes)) / len(train_N)

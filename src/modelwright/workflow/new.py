@@ -165,15 +165,17 @@ def _look(
     from modelwright.data.columns import type_columns
     from modelwright.data.conversations import conversations, inferred_from
     from modelwright.data.infer import infer
+    from modelwright.data.labels import with_label_columns
     from modelwright.data.official import split_column
-    from modelwright.data.outputs import as_outputs
+    from modelwright.data.outputs import outputs_of
+    from modelwright.data.tokens import with_texts
 
     chunks = sources.read(data, folder=Path.cwd(), query=stated.data.query, progress=progress)
-    raw = pl.concat([chunk.frame for chunk in chunks])
+    raw, _ = with_texts(with_label_columns(pl.concat([chunk.frame for chunk in chunks]), output))
     talk = conversations(raw, task=stated.task, output=output, inputs=inputs)
     if talk:
         found = inferred_from(talk)
-        return found, as_outputs(talk.frame[talk.output], found.task).drop_nulls(), len(talk.frame)
+        return found, talk.frame[talk.output].drop_nulls(), len(talk.frame)
     typed = type_columns(raw)
     column = split_column(typed)
     named = (inputs,) if isinstance(inputs, str) else inputs
@@ -182,16 +184,21 @@ def _look(
     assert POSITION in typed.columns
     if inferred.output not in raw.columns:  # a language model has none: its texts are counted once they are cleaned
         return inferred, pl.Series(dtype=pl.Float64), len(typed)
-    outputs = as_outputs(typed[inferred.output], inferred.task, raw[inferred.output])
+    schema = Schema(inferred.task, inferred.kind, inferred.inputs, inferred.output)
+    outputs, _ = outputs_of(typed, raw, schema, inferred.separator)
     return inferred, outputs.drop_nulls(), len(typed)
 
 
 def _schema(inferred: Inferred, outputs: pl.Series) -> tuple[Schema, dict[str, int]]:
     """The schema with its classes, and how many examples each class has."""
+    from modelwright.data.labels import label_counts, several
     from modelwright.data.outputs import classes_of, positive_of
 
     if inferred.task not in ("classification", "multilabel"):
         return Schema(inferred.task, inferred.kind, inferred.inputs, inferred.output), {}
+    if several(inferred.task):
+        counts = label_counts(outputs)
+        return Schema(inferred.task, inferred.kind, inferred.inputs, inferred.output, tuple(counts)), counts
     found = dict(outputs.value_counts().iter_rows())
     counts = {name: int(found[name]) for name in classes_of(outputs)}
     schema = Schema(inferred.task, inferred.kind, inferred.inputs, inferred.output, tuple(counts), positive_of(counts))

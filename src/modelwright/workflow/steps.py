@@ -206,6 +206,7 @@ def _evaluate(given: Given, folder: Path) -> Report:
     from modelwright.evaluation.report.story import Story
     from modelwright.models.predictors import load_predictor
     from modelwright.models.predictors.decision import Decision
+    from modelwright.models.predictors.thresholds import Thresholds
     from modelwright.workflow.choice import choose
 
     dataset, verdict, problem = given.the(Dataset), given.the(Verdict), given.problem
@@ -235,7 +236,8 @@ def _evaluate(given: Given, folder: Path) -> Report:
         to=folder,
         progress=given.progress,
     )
-    weighed = f"; its classes are weighed to serve {metric}" if isinstance(predictor, Decision) else ""
+    decides = {Decision: "classes are weighed", Thresholds: "thresholds are set"}.get(type(predictor))
+    weighed = f"; its {decides} to serve {metric}" if decides else ""
     why = {"chosen": choice.chosen.name, "reason": choice.reason + weighed}
     (folder / CHOICE).write_text(json.dumps(why, ensure_ascii=False), encoding="utf-8")
     return report

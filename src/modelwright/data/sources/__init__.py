@@ -28,6 +28,7 @@ SOURCES = Table(
     {
         "delimited": "modelwright.data.sources.delimited:read",
         "plain": "modelwright.data.sources.plain:read",
+        "conll": "modelwright.data.sources.conll:read",
         "json": "modelwright.data.sources.objects:read",
         "jsonlines": "modelwright.data.sources.objects:read_lines",
         "parquet": "modelwright.data.sources.columnar:read_parquet",
@@ -43,7 +44,7 @@ SOURCES = Table(
 _TABLES = frozenset({"delimited", "json", "jsonlines", "parquet", "arrow", "sql"})
 """Sources in which a column of text may hold the paths of images."""
 
-_FILES = frozenset({"delimited", "plain", "json", "jsonlines", "parquet", "arrow", "images", "zip"})
+_FILES = frozenset({"delimited", "plain", "conll", "json", "jsonlines", "parquet", "arrow", "images", "zip"})
 """Sources that read files, whose content can be hashed as it is; others are known only by reading them."""
 
 __all__ = ["SOURCES", "Chunk", "Dropped", "Place", "Source", "fingerprint", "read"]

@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from modelwright.data.sources.chunks import Place
+from modelwright.data.sources.conll import holds_tags
 from modelwright.data.sources.encoding import refuse_binary
 from modelwright.data.sources.fetch import decompressed, fetched, head_of
 from modelwright.data.sources.pictures import is_picture
@@ -26,6 +27,10 @@ SUFFIXES = {
     ".text": "plain",
     ".md": "plain",
     ".data": "delimited",
+    ".conll": "conll",
+    ".iob": "conll",
+    ".iob2": "conll",
+    ".bio": "conll",
     ".jsonl": "jsonlines",
     ".ndjson": "jsonlines",
     ".json": "json",
@@ -61,10 +66,10 @@ MAGIC = (
 )
 """First bytes -> the source that reads such a file (none: nothing here does) and what it is in words."""
 
-TABLES = ("delimited", "json", "jsonlines", "parquet", "arrow")
+TABLES = ("delimited", "conll", "json", "jsonlines", "parquet", "arrow")
 _DATABASES = frozenset({"sqlite", "postgresql", "postgres", "mysql", "mariadb", "mssql", "oracle", "duckdb"})
 _OFFICE = (".xlsx", ".xls", ".xlsm", ".ods", ".docx", ".doc", ".pdf")
-_READ_AS = "CSV, TSV, plain text, JSON, JSON Lines, Parquet, Arrow, a folder or zip of images, or a database URL"
+_READ_AS = "CSV, TSV, plain text, CoNLL, JSON, JSON Lines, Parquet, Arrow, a folder or zip of images, or a database URL"
 
 
 @contextmanager
@@ -165,6 +170,8 @@ def recognise(name: str, path: Path, *, promised: str) -> str:
         return source
     if promised in ("parquet", "zip", "sql"):
         raise SourceError(Fault(name, f"is no {promised} file: its first bytes are {head[:8]!r}", _READ_AS))
+    if promised in ("", "delimited") and holds_tags(path):
+        return "conll"
     if promised and not (promised == "delimited" and ".txt" in name.lower()):
         return promised
     start = head.lstrip(b"\xef\xbb\xbf \t\r\n")[:1]

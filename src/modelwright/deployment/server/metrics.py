@@ -77,7 +77,16 @@ class Metrics:
     def answered(self, answers: list[dict[str, Any]]) -> None:
         """Count the answers to one request."""
         for answer in answers:
-            if "confidence" in answer:
+            if "spans" in answer:
+                for span in answer["spans"]:
+                    self.outputs[span["label"]] += 1
+                    if "confidence" in span:
+                        self.confidence.observe(span["confidence"])
+            elif "outputs" in answer:
+                for label in answer["outputs"]:
+                    self.outputs[label] += 1
+                    self.confidence.observe(answer["probabilities"][label])
+            elif "confidence" in answer:
                 self.outputs[answer["output"]] += 1
                 self.confidence.observe(answer["confidence"])
             else:

@@ -13,6 +13,7 @@ from functools import cache
 from importlib.resources import files
 from typing import Any
 
+from modelwright.deployment.card import ANSWERS
 from modelwright.deployment.load import Loaded
 from modelwright.deployment.server.openapi import EXAMPLE_COLUMNS
 from modelwright.deployment.signature import SAID, Field, example_input
@@ -100,9 +101,21 @@ def render(
         complete=_curl(url, _GOING_ON, needs_token, "complete") if "/complete" in openapi["paths"] else "",
         curl=_curl(url, {"inputs": [worked.example]}, needs_token),
         answer=json.dumps(worked.answer, indent=2, ensure_ascii=False) if worked.answer else "",
+        answers_with=ANSWERS[signature.task].format(len(signature.classes)),
+        tried_pieces=_pieces(tried),
         error=json.dumps(_EXAMPLE_ERROR, indent=2, ensure_ascii=False),
     )
     return text
+
+
+def _pieces(tried: Tried) -> list[tuple[str, str]]:
+    """The text of the form, cut at the answered spans, each piece with its label or nothing."""
+    spans = (tried.answer or {}).get("spans", [])
+    text, pieces, done = tried.values.get(0, ""), [], 0
+    for span in spans:
+        pieces += [(text[done : span["start"]], ""), (text[span["start"] : span["end"]], span["label"])]
+        done = span["end"]
+    return [(piece, label) for piece, label in [*pieces, (text[done:], "")] if piece]
 
 
 def _statement(loaded: Loaded) -> str:

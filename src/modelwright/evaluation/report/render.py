@@ -18,7 +18,7 @@ from markupsafe import Markup
 from modelwright.evaluation import metrics
 from modelwright.evaluation.diagnose import HistoryPoint
 from modelwright.evaluation.judged import Picture
-from modelwright.evaluation.report import plots, tables, texts, worst
+from modelwright.evaluation.report import plots, tables, texts
 from modelwright.evaluation.report.story import Story
 from modelwright.evaluation.report.worst import WorstError
 from modelwright.evaluation.slices import slice_metric
@@ -64,16 +64,16 @@ def render(
         goal=goal,
         story=story,
         errors=errors,
-        worst_says=worst.SAYS.get(dataset.schema.task, worst.SAYS["classification"]),
+        texts_of_errors=texts.of_errors(dataset.schema),
         metric=metrics.find(report.metric),
-        slice_metric=slice_metric(report.metric),
+        slice_metric=slice_metric(report.metric, dataset.schema),
         verdict=texts.verdict(report, goal),
         gain=texts.gain(report),
         limits=texts.limits(report, dataset),
         made=texts.made(report, dataset, story, seed),
         facts=tables.facts(report, dataset),
         headline_strip=tables.strip(report.metric, report.metrics.get(report.metric), goal),
-        strips=[tables.strip(slice_metric(report.metric), each.score) for each in report.slices],
+        strips=[tables.strip(slice_metric(report.metric, dataset.schema), each.score) for each in report.slices],
         limits_kept=texts.limits_kept(report, story.problem),
         ladder=tables.ladder(report, story.verdict),
         figures=tables.figures(report),

@@ -109,7 +109,8 @@ def facts(report: Report, dataset: Dataset) -> list[FactLine]:
         lines.append(FactLine("Still sealed", f"{dataset.parts.get('test', 0):,}", "test examples"))
     lines.append(FactLine("Left out", f"{left_out:,}", "each with its reason" if left_out else "examples"))
     if dataset.classes:
-        lines.append(FactLine("Classes", f"{len(dataset.classes):,}"))
+        what = "Classes" if dataset.schema.task == "classification" else "Labels"
+        lines.append(FactLine(what, f"{len(dataset.classes):,}"))
     if report.latency_ms:
         p50, p95 = milliseconds(report.latency_ms.p50), milliseconds(report.latency_ms.p95)
         lines.append(FactLine("One answer", p50, f"95% within {p95.removeprefix('under ')}"))

@@ -13,7 +13,7 @@ from modelwright.evaluation.metrics import METRICS
 from modelwright.evaluation.report.story import Story
 from modelwright.evaluation.words import count, figure, number, with_interval
 from modelwright.problem import Problem
-from modelwright.records import Comparison, Dataset, Report
+from modelwright.records import Comparison, Dataset, Report, Schema
 
 Tone = Literal["good", "bad", "plain"]
 
@@ -69,6 +69,15 @@ def gain(report: Report) -> Sentence | None:
     if found.difference > 0:
         return Sentence(f"Better than {found.to} by {size} {limits} (p {_p(found)}): the gain is real.", "good")
     return Sentence(f"Worse than {found.to} by {size} {limits} (p {_p(found)}): the loss is real.", "bad")
+
+
+def of_errors(schema: Schema) -> str:
+    """In which order the worst errors stand."""
+    return {
+        "regression": "The answers that are furthest off.",
+        "multilabel": "The answers with most labels missed or too many. Some may be wrong labels.",
+        "tagging": "The texts with most spans missed or made up. Some may be wrong labels.",
+    }.get(schema.task, "Wrong answers, the surest first. Some may be wrong labels.")
 
 
 def _p(comparison: Comparison) -> str:

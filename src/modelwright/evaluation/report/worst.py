@@ -12,9 +12,10 @@ import polars as pl
 
 from modelwright.data.parts import targets_N
 from modelwright.evaluation.metrics import each_N, find
+from modelwright.evaluation.report.marked import Piece, marked
 from modelwright.evaluation.words import figure, number
 from modelwright.models.predictors import Predictions
-from modelwright.records import POSITION, Schema, Task
+from modelwright.records import POSITION, Schema
 
 AT_MOST = 12
 """Errors that a reader is shown."""
@@ -44,6 +45,7 @@ class WorstError:
         answer: What was answered.
         how: "97% sure", or by how much the number is off.
         written: Whether truth and answer are texts, and need room.
+        pieces: Of spans: the text with what is true and what was answered.
     """
 
     position: int | None
@@ -53,15 +55,7 @@ class WorstError:
     answer: str
     how: str
     written: bool = False
-
-
-SAYS: dict[Task, str] = {
-    "classification": "Wrong answers, the surest first. Some may be wrong labels.",
-    "regression": "The answers that are furthest off.",
-    "generation": "The answers that have least in common with the right ones.",
-    "language-modeling": f"The texts that take most bits per byte, of those with {LEAST_BYTES} bytes or more.",
-}
-"""What the page says above them."""
+    pieces: tuple[Piece, ...] = ()
 
 
 def worst_errors(
@@ -78,13 +72,7 @@ def worst_errors(
     truth_N = targets_N(schema, examples)
     if schema.task in ("generation", "language-modeling"):
         return _worst_texts(schema, examples, truth_N, predictions, metric)
-    if schema.task == "regression":
-        assert predictions.values_N is not None
-        badness_N = np.abs(predictions.values_N - truth_N)
-    else:
-        assert predictions.probabilities_NC is not None
-        badness_N = predictions.probabilities_NC.max(axis=1)
-        badness_N = np.where(predictions.indices_N == truth_N, 0.0, badness_N)
+    badness_N = _badness_N(schema, truth_N, predictions)
     worst = np.argsort(-badness_N, kind="stable")[:AT_MOST]
     return tuple(_error(schema, examples, predictions, truth_N, int(i)) for i in worst if badness_N[i] > 0)
 
@@ -93,7 +81,7 @@ def _worst_texts(
     schema: Schema, examples: pl.DataFrame, truth_N: np.ndarray, predictions: Predictions, metric: str
 ) -> tuple[WorstError, ...]:
     found = find(metric)
-    figure_N = each_N(found, truth_N, predictions)
+    figure_N = each_N(found, schema, truth_N, predictions)
     badness_N = found.perfect - figure_N if found.higher_is_better else figure_N
     if schema.task == "language-modeling" and (truth_N >= LEAST_BYTES).any():  # a short text is all beginning and end
         badness_N = np.where(truth_N >= LEAST_BYTES, badness_N, 0.0)
@@ -114,11 +102,48 @@ def _written(schema: Schema, example: dict[str, Any], truth: Any, answer: Any, m
     return WorstError(example.get(POSITION), cells, (), _text(truth), _text(answer) or "nothing", how, written=True)
 
 
+def _badness_N(schema: Schema, truth_N: np.ndarray, predictions: Predictions) -> np.ndarray:
+    """How wrong each answer is; 0 where it is right."""
+    if schema.task == "regression":
+        return np.asarray(np.abs(predictions.array - truth_N))
+    if schema.task == "classification":
+        assert predictions.probabilities_NC is not None
+        sure_N = predictions.probabilities_NC.max(axis=1)
+        return np.where(predictions.indices_N == truth_N, 0.0, sure_N)
+    if schema.task == "multilabel":
+        assert predictions.probabilities_NC is not None
+        wrong_NC = truth_N != predictions.answered_NC
+        off_NC = np.abs(truth_N - predictions.probabilities_NC)  # of two with as many mistakes the surer is worse
+        return np.asarray((wrong_NC + 0.01 * off_NC * wrong_NC).sum(axis=1))
+    assert predictions.spans_N is not None
+    pairs = zip(truth_N, predictions.spans_N, strict=True)
+    return np.array([float(len(set(truth) ^ set(found))) for truth, found in pairs])
+
+
+def _sets(schema: Schema, truth_C: np.ndarray, answer_C: np.ndarray) -> tuple[str, str, str]:
+    """The true and the answered labels, and how many are missed and too many."""
+    said = [", ".join(schema.classes[c] for c in np.flatnonzero(each)) or "nothing" for each in (truth_C, answer_C)]
+    return said[0], said[1], _missed(int((truth_C & ~answer_C).sum()), int((answer_C & ~truth_C).sum()))
+
+
+def _missed(missed: int, wrong: int) -> str:
+    counts = [f"{missed} missed"] if missed else []
+    return ", ".join([*counts, *([f"{wrong} too many"] if wrong else [])])
+
+
 def _error(schema: Schema, examples: pl.DataFrame, predictions: Predictions, truth_N: np.ndarray, i: int) -> WorstError:
     example = examples.row(i, named=True)
     shown = [column for column in schema.inputs if column.kind != "image"][:COLUMNS]
     pictures = [_thumbnail(example[column.name]) for column in schema.inputs if column.kind == "image"]
-    if predictions.values_N is not None:
+    pieces: tuple[Piece, ...] = ()
+    if schema.task == "multilabel":
+        truth, answer, how = _sets(schema, truth_N[i], predictions.answered_NC[i])
+    elif predictions.spans_N is not None:
+        true, found = truth_N[i], predictions.spans_N[i]
+        truth, answer = (", ".join(dict.fromkeys(span.label for span in each)) or "nothing" for each in (true, found))
+        how = _missed(len(set(true) - set(found)), len(set(found) - set(true)))
+        pieces, shown = marked(example[schema.names[0]], true, found), []
+    elif predictions.values_N is not None:
         value = float(predictions.values_N[i])
         truth, answer = number(float(truth_N[i])), number(value)
         how = f"off by {number(value - float(truth_N[i]))}"
@@ -134,6 +159,7 @@ def _error(schema: Schema, examples: pl.DataFrame, predictions: Predictions, tru
         truth=truth,
         answer=answer,
         how=how,
+        pieces=pieces,
     )
 
 

@@ -11,6 +11,8 @@ from modelwright.records import Schema
 
 
 def _applies(schema: Schema, count: int) -> str | None:
+    if schema.task == "tagging":
+        return "an embedding of the whole text says nothing of single words"
     if schema.kind != "text":
         return "for text only"
     if count < 10:

@@ -14,6 +14,8 @@ FEWEST = 20
 
 
 def _applies(schema: Schema, count: int) -> str | None:
+    if schema.task == "multilabel":
+        return "for one class or one value: the linear model takes several labels"
     if schema.kind != "image":
         return "for images only: the tuned model of a table has it as a candidate"
     if count < FEWEST:

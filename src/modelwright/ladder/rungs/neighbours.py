@@ -32,6 +32,8 @@ def _out_of_fold(predictor: NearestAnswer | Neighbours, fold_N: np.ndarray) -> P
 
 
 def _applies(schema: Schema, count: int) -> str | None:
+    if schema.task == "tagging":
+        return "texts that are alike have their spans in other places"
     if count < 2:
         return "one example has no neighbour"
     if schema.task == "generation":

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 import polars as pl
 
+from modelwright.data.labels import several, strata_of
 from modelwright.data.parts import targets_N as targets_of
 from modelwright.models.predictors import Predictions, Predictor, as_predictions
 from modelwright.records import Dataset, Schema
@@ -63,20 +65,28 @@ def folds_within(dataset: Dataset, train: pl.DataFrame, count: int, *, seed: int
     groups_N = None
     if "equal inputs kept together" in dataset.split:
         groups_N = train.select(schema.names).hash_rows(seed=0).to_numpy()
+    if several(schema.task):
+        strata_N = strata_of(train[schema.output])
+        return folds_N(strata_N, count, seed=seed, stratified=True, groups_N=groups_N)
     classes = schema.task == "classification"
     return folds_N(targets_of(schema, train), count, seed=seed, stratified=classes, groups_N=groups_N)
 
 
 def out_of_fold(fit: Fit, schema: Schema, train: pl.DataFrame, fold_N: np.ndarray, *, seed: int) -> Predictions:
-    """The answer to each example of `train` by a predictor fitted on the other folds."""
+    """The answer to each example of `train` by a predictor fitted on the other folds.
+
+    Where the predictor sets thresholds itself, those of the first fold decide for all.
+    """
     answers: np.ndarray | None = None
+    thresholds_C: np.ndarray | None = None
     for fold in range(int(fold_N.max()) + 1):
         held = fold_N == fold
         if not held.any():
             continue
-        part = fit(schema, train.filter(~held), seed=seed).predict(train.filter(held)).array
+        found = fit(schema, train.filter(~held), seed=seed).predict(train.filter(held))
+        part = found.array
         if answers is None:
-            answers = np.empty((len(train), *part.shape[1:]), part.dtype)
+            answers, thresholds_C = np.empty((len(train), *part.shape[1:]), dtype=part.dtype), found.thresholds_C
         answers[held] = part
     assert answers is not None
-    return as_predictions(schema, answers)
+    return replace(as_predictions(schema, answers), thresholds_C=thresholds_C)

@@ -90,6 +90,8 @@ def standardised(schema: Schema, truth_N: np.ndarray) -> tuple[np.ndarray, float
     """The targets on the objective's scale, with the mean and deviation that a regression's were freed of."""
     if schema.task == "classification":
         return truth_N.astype(np.int64), 0.0, 1.0
+    if schema.task == "multilabel":
+        return truth_N.astype(np.float32), 0.0, 1.0
     mean, deviation = float(truth_N.mean()), float(truth_N.std()) or 1.0
     return ((truth_N - mean) / deviation).astype(np.float32), mean, deviation
 
@@ -103,7 +105,7 @@ def set_head(network: Network, features_ND: Tensor, targets_N: np.ndarray, *, re
     Args:
         network: Its head is overwritten.
         features_ND: What `models.encode.frozen_features` gave.
-        targets_N: Class indices, or standardised values.
+        targets_N: Class indices, standardised values, or 0 and 1 for each label, (N, K).
         regression: Squared error instead of cross-entropy.
         seed: Decides which examples are held out.
     """
@@ -111,7 +113,8 @@ def set_head(network: Network, features_ND: Tensor, targets_N: np.ndarray, *, re
 
     mean_D, deviation_D = features_ND.mean(0), features_ND.std(0) + 1e-6
     x_ND = (features_ND - mean_D) / deviation_D
-    targets = torch.as_tensor(targets_N, dtype=torch.float32 if regression else torch.int64)
+    exact = regression or np.ndim(targets_N) == 2
+    targets = torch.as_tensor(targets_N, dtype=torch.float32 if exact else torch.int64)
     order = torch.from_numpy(np.random.default_rng(seed).permutation(len(targets)))
     held = order[: max(1, int(HELD_OUT * len(order)))]
     inside = order[len(held) :]
@@ -149,4 +152,7 @@ def _loss(outputs_NK: Tensor, targets_N: Tensor, *, regression: bool) -> Tensor:
 
     if regression:
         return 0.5 * ((outputs_NK[:, 0] - targets_N) ** 2).mean()
+    if targets_N.dim() == 2:
+        total = torch.nn.functional.binary_cross_entropy_with_logits(outputs_NK, targets_N, reduction="sum")
+        return total / len(targets_N)
     return torch.nn.functional.cross_entropy(outputs_NK, targets_N)

@@ -14,6 +14,7 @@ import polars as pl
 from modelwright.data.parts import targets_N as targets_of
 from modelwright.models.features.design import Design, fit_design
 from modelwright.models.features.landmarks import Landmarks
+from modelwright.models.fitting.each import fit_each_linear
 from modelwright.models.fitting.folds import folds_N
 from modelwright.models.fitting.ridge import fit_ridge
 from modelwright.models.fitting.strength import TUNING_COUNT, Scores, by_fits, choose, designs_of, held_margins, quietly
@@ -36,6 +37,8 @@ def fit_linear(schema: Schema, train: pl.DataFrame, *, seed: int) -> Linear:
     """The linear model of `train`, with everything that it needs chosen inside `train`."""
     targets_N = targets_of(schema, train)
     with one_thread():
+        if schema.task == "multilabel":
+            return fit_each_linear(schema, train, svm if schema.kind == "text" else logistic, seed=seed)
         if schema.task == "regression":
             found = fit_ridge(schema, train, targets_N, seed=seed)
             return predictor_of(schema, found.design, found.scores, found.targets_N, logarithm=found.logarithm)

@@ -13,7 +13,7 @@ import polars as pl
 from modelwright.data.parts import targets_N as targets_of
 from modelwright.models.encode import find_encoder
 from modelwright.models.features.design import fit_design
-from modelwright.models.predictors import log_loss
+from modelwright.models.predictors import label_loss, log_loss
 from modelwright.models.predictors.neighbours import Coordinates, Neighbours, Voting, mean_answer, nearest, vote
 from modelwright.models.threads import one_thread
 from modelwright.records import Schema
@@ -64,6 +64,8 @@ def _choose(schema: Schema, known_MD: np.ndarray, answers_M: np.ndarray, generat
             answers = vote(schema, answers_M[nearest_NK], squares_NK, voting, prior)
             if schema.task == "regression":
                 loss = float(((answers - answers_M[tried]) ** 2).mean())
+            elif schema.task == "multilabel":
+                loss = label_loss(answers, answers_M[tried])
             else:
                 loss = log_loss(answers, answers_M[tried])
             if loss < least:

@@ -14,9 +14,12 @@ import polars as pl
 
 from modelwright.data.parts import targets_N as targets_of
 from modelwright.models.features.ordinals import Ordinals, fit_ordinals
+from modelwright.models.fitting.constant import fit_constant
 from modelwright.models.fitting.folds import folds_N
 from modelwright.models.fitting.opinions import fit_opinions
 from modelwright.models.fitting.skewed import TREE_SKEWNESS, is_skewed
+from modelwright.models.predictors import Predictor
+from modelwright.models.predictors.each import NO, YES, Each, one_of
 from modelwright.models.predictors.trees import Trees, raw_answers
 from modelwright.models.threads import cores
 from modelwright.records import Schema
@@ -56,6 +59,18 @@ class Table:
     def trees_per_round(self) -> int:
         """One, or one for each class from three on."""
         return len(self.classes_K) if len(self.classes_K) > 2 else 1
+
+
+def fit_each_trees(schema: Schema, train: pl.DataFrame, *, seed: int) -> Each:
+    """Trees for each label by itself; where train shows a label always or never, its share."""
+    members: list[Predictor] = []
+    question = one_of(schema)
+    for label in schema.classes:
+        fits = train[schema.output].list.contains(label)
+        asked = train.with_columns(pl.when(fits).then(pl.lit(YES)).otherwise(pl.lit(NO)).alias(schema.output))
+        fit = fit_trees if fits.n_unique() > 1 else fit_constant
+        members.append(fit(question, asked, seed=seed))
+    return Each(schema, tuple(members))
 
 
 def read_table(schema: Schema, examples: pl.DataFrame, *, seed: int, learned: int | None = None) -> Table:

@@ -7,8 +7,8 @@ The ladder and training make predictors; this room holds what they make and how 
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol, cast
 
@@ -31,6 +31,11 @@ PREDICTORS = Table(
         "decision": "modelwright.models.predictors.decision:Decision",
         "nearest_answer": "modelwright.models.predictors.nearest_answer:NearestAnswer",
         "ngram": "modelwright.models.predictors.ngram:NGram",
+        "each": "modelwright.models.predictors.each:Each",
+        "thresholds": "modelwright.models.predictors.thresholds:Thresholds",
+        "lexicon": "modelwright.models.predictors.lexicon:Lexicon",
+        "chain": "modelwright.models.predictors.chain:Chain",
+        "tagger": "modelwright.models.predictors.tagger:Tagger",
         "transformer": "modelwright.models.predictors.transformer:Transformer",
         "language_model": "modelwright.models.predictors.language_model:LanguageModel",
         "fake": "modelwright.models.predictors.fake:Fake",
@@ -52,6 +57,8 @@ class Predictions:
         weights_C: Classification: multiplies the probabilities before the largest decides which class is answered;
             None: the likeliest class is.
         thresholds_C: Multilabel: every class whose probability is at least this is answered; None: one half.
+        confidences_N: Tagging: for each example a tuple of numbers from 0 to 1, one for each of its spans; dtype
+            object. None where the predictor cannot say.
     """
 
     probabilities_NC: np.ndarray | None = None
@@ -60,6 +67,7 @@ class Predictions:
     texts_N: np.ndarray | None = None
     weights_C: np.ndarray | None = None
     thresholds_C: np.ndarray | None = None
+    confidences_N: np.ndarray | None = None
 
     def __len__(self) -> int:
         return len(self.array)
@@ -67,10 +75,11 @@ class Predictions:
     @property
     def array(self) -> np.ndarray:
         """Whichever of the first four is set; its first axis is the examples."""
-        return next(each for each in self._forms() if each is not None)
+        return next(each for each in self.forms() if each is not None)
 
-    def _forms(self) -> tuple[np.ndarray | None, ...]:
-        return self.probabilities_NC, self.values_N, self.spans_N, self.texts_N
+    def forms(self) -> tuple[np.ndarray | None, ...]:
+        """Everything that has one entry for each example, in a fixed order."""
+        return self.probabilities_NC, self.values_N, self.spans_N, self.texts_N, self.confidences_N
 
     @property
     def indices_N(self) -> np.ndarray:
@@ -87,10 +96,13 @@ class Predictions:
 
     def take(self, chosen: np.ndarray | slice) -> Predictions:
         """The answers at `chosen` alone: places, flags or a slice."""
-        probabilities_NC, values_N, spans_N, texts_N = (
-            None if each is None else each[chosen] for each in self._forms()
+        return self._with(None if each is None else each[chosen] for each in self.forms())
+
+    def _with(self, forms: Iterable[np.ndarray | None]) -> Predictions:
+        probabilities_NC, values_N, spans_N, texts_N, confidences_N = forms
+        return Predictions(
+            probabilities_NC, values_N, spans_N, texts_N, self.weights_C, self.thresholds_C, confidences_N
         )
-        return replace(self, probabilities_NC=probabilities_NC, values_N=values_N, spans_N=spans_N, texts_N=texts_N)
 
 
 def as_predictions(schema: Schema, answers: np.ndarray) -> Predictions:
@@ -116,6 +128,17 @@ def softmax(scores_NC: np.ndarray) -> np.ndarray:
     return np.asarray(powers_NC / powers_NC.sum(axis=1, keepdims=True))
 
 
+def sigmoid(scores: np.ndarray) -> np.ndarray:
+    """1 / (1 + exp(-score)), float64."""
+    return np.asarray(1 / (1 + np.exp(-np.clip(np.asarray(scores, dtype=np.float64), -500, 500))))
+
+
+def label_loss(probabilities_NC: np.ndarray, fits_NC: np.ndarray) -> float:
+    """The mean over examples of -ln of what was given to each label's fitting or not, floored at 1e-12."""
+    given_NC = np.where(fits_NC, probabilities_NC, 1 - probabilities_NC)
+    return float(-np.log(np.maximum(given_NC, 1e-12)).sum(axis=1).mean())
+
+
 def log_loss(probabilities_NC: np.ndarray, classes_N: np.ndarray) -> float:
     """The mean of -ln of the probability of the true class, floored at 1e-12."""
     true_N = probabilities_NC[np.arange(len(classes_N)), classes_N]
@@ -124,10 +147,9 @@ def log_loss(probabilities_NC: np.ndarray, classes_N: np.ndarray) -> float:
 
 def joined(parts: Sequence[Predictions]) -> Predictions:
     """The answers of all parts, one after the other; one predictor gave them all."""
-    forms = zip(*((part.probabilities_NC, part.values_N, part.spans_N, part.texts_N) for part in parts), strict=True)
-    probabilities_NC, values_N, spans_N, texts_N = (None if each[0] is None else np.concatenate(each) for each in forms)
-    first = parts[0]
-    return Predictions(probabilities_NC, values_N, spans_N, texts_N, first.weights_C, first.thresholds_C)
+    forms = zip(*(part.forms() for part in parts), strict=True)
+    whole = ([form for form in each if form is not None] for each in forms)  # what one part lacks, the whole lacks
+    return parts[0]._with(np.concatenate(each) if len(each) == len(parts) else None for each in whole)
 
 
 class Predictor(Protocol):

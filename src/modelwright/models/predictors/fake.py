@@ -15,7 +15,8 @@ import polars as pl
 
 from modelwright.data.parts import objects
 from modelwright.models.predictors import Predictions
-from modelwright.records import Schema
+from modelwright.models.words import places_of, texts_in
+from modelwright.records import Schema, Span
 
 FILE = "fake.json"
 
@@ -25,7 +26,7 @@ class Fake:
     """Answers with a hash of the example: the same example always gets the same answer.
 
     Args:
-        schema: Classification, regression, generation or language modeling, any kind of input.
+        schema: Of any task, any kind of input.
         salt: Another salt gives other answers: a "different model" in a test.
         seconds: How long each call of `predict` takes.
         poison: A value that makes the call fail wherever it stands in the frame.
@@ -51,9 +52,23 @@ class Fake:
             return Predictions(texts_N=objects(f"answer {self._uniform(text, 1)[0]:.6f}" for text in texts))
         if self.schema.task in ("regression", "language-modeling"):
             return Predictions(values_N=np.array([self._uniform(text, 1)[0] for text in texts], dtype=np.float64))
+        if self.schema.task == "tagging":
+            return self._spans(texts, texts_in(self.schema, examples))
         count = len(self.schema.classes)
+        if self.schema.task == "multilabel":
+            return Predictions(probabilities_NC=np.array([self._uniform(t, count) for t in texts]).reshape(-1, count))
         weights_NC = np.array([self._uniform(text, count) for text in texts]).reshape(-1, count)
         return Predictions(probabilities_NC=weights_NC / weights_NC.sum(axis=1, keepdims=True))
+
+    def _spans(self, keys: list[str], texts: list[str]) -> Predictions:
+        """The first word of each text, with a label and a confidence drawn from the hash."""
+        spans, shares = [], []
+        for key, text in zip(keys, texts, strict=True):
+            draws_C = self._uniform(key, len(self.schema.classes))
+            first = places_of(text)[:1]
+            spans.append(tuple(Span(*place, self.schema.classes[int(draws_C.argmax())]) for place in first))
+            shares.append(tuple(float(draws_C.max()) for _ in first))
+        return Predictions(spans_N=objects(spans), confidences_N=objects(shares))
 
     def _uniform(self, text: str, count: int) -> np.ndarray:
         seed = hashlib.sha256(f"{self.salt}|{text}".encode()).digest()

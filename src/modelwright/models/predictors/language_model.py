@@ -126,9 +126,9 @@ class LanguageModel:
             found_w2 = torch.stack((nats_w, (targets_wT >= 0).sum(1).double()), dim=1)
         return np.asarray(found_w2.cpu())
 
-    def drawn(self, count: int, seed: int = 0) -> np.ndarray:
-        """Outputs for so many examples, drawn at random: to see how long what follows takes."""
-        return np.random.default_rng(seed).uniform(1, 10, size=(count, 2))
+    def drawn(self, features: Windows, seed: int = 0) -> np.ndarray:
+        """Outputs for these examples, drawn at random: to see how long what follows takes."""
+        return np.random.default_rng(seed).uniform(1, 10, size=(len(features), 2))
 
     def writing_seconds(self, count: int) -> float:
         """What answering so many prompts takes where each answer is as long as one may be."""

@@ -1,4 +1,5 @@
-"""A linear model: features times weights. Its scores are probabilities through the softmax.
+"""A linear model: features times weights. Its scores are probabilities through the softmax; of several labels, each
+through the sigmoid.
 
 Dimensions: N examples, F features, C classes.
 """
@@ -13,8 +14,10 @@ import polars as pl
 from modelwright.models.features.design import Design
 from modelwright.models.features.landmarks import Landmarks
 from modelwright.models.features.stored import load_state, save_state
-from modelwright.models.predictors import Predictions, softmax
+from modelwright.models.predictors import Predictions, sigmoid, softmax
 from modelwright.records import Schema
+
+_PER = {"regression": "", "classification": " a class", "multilabel": " a label"}
 
 
 class Linear:
@@ -49,7 +52,7 @@ class Linear:
         count, kinds = len(self.weights_FC), sorted({column.kind for column in self.schema.inputs})
         made_of = {"text": "words and characters", "image": "pixels and edges", "category": "categories"}
         spoken = [made_of.get(kind, f"{kind}s") for kind in kinds]
-        return f"{count:,} weights{'' if self.schema.task == 'regression' else ' a class'} on {', '.join(spoken)}"
+        return f"{count:,} weights{_PER[self.schema.task]} on {', '.join(spoken)}"
 
     def predict(self, examples: pl.DataFrame) -> Predictions:
         """Probabilities or values, one for each example."""
@@ -57,6 +60,8 @@ class Linear:
         if self.schema.task == "regression":
             values_N = np.clip(scores_NC[:, 0].astype(np.float64), *self.limits)
             return Predictions(values_N=np.expm1(values_N) if self.logarithm else values_N)
+        if self.schema.task == "multilabel":
+            return Predictions(probabilities_NC=sigmoid(scores_NC))
         return Predictions(probabilities_NC=softmax(scores_NC))
 
     def save(self, folder: Path) -> None:

@@ -60,7 +60,7 @@ class Neighbours:
     def __init__(
         self, schema: Schema, coordinates: Coordinates, known_MD: np.ndarray, answers_M: np.ndarray, voting: Voting
     ) -> None:
-        """`answers_M` holds class indices (int64), or values (float64)."""
+        """`answers_M` holds class indices (int64), values (float64), or which labels fit, bool (M, C)."""
         self.schema = schema
         self._coordinates = coordinates
         self._known_MD = known_MD
@@ -170,15 +170,19 @@ def vote(
     if schema.task == "regression":
         return np.asarray((votes_NK * answers_NK).sum(axis=1) / total_N)
     shares_NC = np.zeros((len(answers_NK), len(schema.classes)))
-    places_NK = np.broadcast_to(np.arange(len(answers_NK))[:, None], answers_NK.shape)
-    np.add.at(shares_NC, (places_NK, answers_NK), votes_NK / total_N[:, None])
+    if schema.task == "multilabel":
+        for k in range(votes_NK.shape[1]):
+            shares_NC += (votes_NK[:, k] / total_N)[:, None] * answers_NK[:, k]
+    else:
+        places_NK = np.broadcast_to(np.arange(len(answers_NK))[:, None], answers_NK.shape)
+        np.add.at(shares_NC, (places_NK, answers_NK), votes_NK / total_N[:, None])
     # Kish's effective count: how many equal votes these unequal ones are worth.
     worth_N1 = (total_N**2 / np.maximum((votes_NK**2).sum(axis=1), 1e-300))[:, None]
     return np.asarray((shares_NC * worth_N1 + voting.prior * prior) / (worth_N1 + voting.prior))
 
 
 def mean_answer(schema: Schema, answers_M: np.ndarray) -> np.ndarray:
-    """The shares of the classes (C,), or the mean value."""
-    if schema.task == "regression":
-        return np.asarray(answers_M.mean())
+    """The shares of the classes or labels (C,), or the mean value."""
+    if schema.task in ("regression", "multilabel"):
+        return np.asarray(answers_M.mean(axis=0))
     return np.bincount(answers_M, minlength=len(schema.classes)) / len(answers_M)

@@ -13,7 +13,7 @@ import polars as pl
 from modelwright.errors import IntegrityError
 from modelwright.models.inputs import Features
 from modelwright.models.portions import by_length
-from modelwright.models.predictors import Predictions, log_loss, softmax
+from modelwright.models.predictors import Predictions, label_loss, log_loss, sigmoid, softmax
 from modelwright.records import Schema
 
 if TYPE_CHECKING:
@@ -85,15 +85,17 @@ class Transformer:
         how = self.preparation
         if self.schema.task == "regression":
             return Predictions(values_N=logits_NK[:, 0] * how.target_deviation + how.target_mean)
+        if self.schema.task == "multilabel":
+            return Predictions(probabilities_NC=sigmoid(logits_NK / how.temperature))
         return Predictions(probabilities_NC=softmax(logits_NK / how.temperature))
 
     def portion(self, features: Features, chosen: np.ndarray) -> np.ndarray:
         """The network's outputs (n, K) for the examples at `chosen`, which are read at once."""
         return answer_portion(self.network, features, chosen)
 
-    def drawn(self, count: int, seed: int = 0) -> np.ndarray:
-        """Outputs for so many examples, drawn at random: to see how long what follows takes."""
-        return np.random.default_rng(seed).normal(size=(count, self.network.head.out_features))
+    def drawn(self, features: Features, seed: int = 0) -> np.ndarray:
+        """Outputs for these examples, drawn at random: to see how long what follows takes."""
+        return np.random.default_rng(seed).normal(size=(len(features), self.network.head.out_features))
 
     def writing_seconds(self, count: int) -> float:
         """Nothing: answers are read off the outputs."""
@@ -105,6 +107,8 @@ class Transformer:
         if answers.values_N is not None:
             return float(0.5 * np.mean(((answers.values_N - truth_N) / deviation) ** 2))
         assert answers.probabilities_NC is not None
+        if self.schema.task == "multilabel":
+            return label_loss(answers.probabilities_NC, truth_N)
         return log_loss(answers.probabilities_NC, truth_N)
 
     def save(self, folder: Path) -> None:

@@ -1,0 +1,78 @@
+"""The job of a network that tags words: spans of texts."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+
+from modelwright.data.parts import targets_N
+from modelwright.errors import Fault, InputError
+from modelwright.models.precision import device as best_device
+from modelwright.models.predictors.tagger import Reading, Tagger
+from modelwright.models.words import tags_of
+from modelwright.records import Schema
+from modelwright.training.job import Inputs, Job, spread
+from modelwright.training.objectives import IGNORED, OBJECTIVES
+
+
+def build_tagger(
+    schema: Schema,
+    train: pl.DataFrame,
+    validation: pl.DataFrame,
+    *,
+    base: Path | str,
+    settings: dict[str, Any],
+    device: str | None,
+    note: Callable[[str], None],
+) -> Job:
+    """As `training.job.build`; `settings` hold `max_length` too.
+
+    The loop learns from windows, with a target for the first token of each word; the parts that are judged are texts.
+    """
+    import torch
+
+    from modelwright.models.networks import pretrained
+    from modelwright.models.text import tokenizer_from
+
+    if isinstance(base, str):
+        raise InputError(Fault("model.base", f"{base!r} is trained from scratch", "a pre-trained encoder of text"))
+    torch.manual_seed(settings["seed"])
+    note("loading the model")
+    try:
+        network = pretrained(base, outputs=1 + 2 * len(schema.classes), pooled=False)
+    except (OSError, ValueError, KeyError, RuntimeError) as error:
+        found = f"{base} cannot be loaded: {error}"
+        raise InputError(Fault("model.base", found, "config.json and model.safetensors of one model")) from error
+    tokenizer = tokenizer_from(base)
+    if not tokenizer.is_fast:
+        found = f"the tokenizer of {base} does not say where in a text its tokens stand"
+        raise InputError(Fault("model.base", found, "a model with tokenizer.json"))
+    network.to(device=device or best_device())
+    note("reading the examples")
+    predictor = Tagger(schema, network, Reading(max_length=settings["max_length"]), tokenizer)
+    texts, learned = _part(predictor, train)
+    held, _ = _part(predictor, validation)
+    return Job(
+        predictor=predictor,
+        train=learned,
+        watched=spread(texts, held),
+        validation=held,
+        objective=OBJECTIVES["tagging"](),
+        settings=settings,
+        base=base,
+    )
+
+
+def _part(predictor: Tagger, examples: pl.DataFrame) -> tuple[Inputs, Inputs]:
+    """A part as texts, to be judged, and as windows with a target for each token, to be learned from."""
+    truth_N = targets_N(predictor.schema, examples)
+    pieces = predictor.prepare(examples)
+    pairs = zip(pieces.places_N, truth_N, strict=True)
+    tags = [tags_of(places, spans, predictor.schema.classes) for places, spans in pairs]
+    targets = pieces.targets(np.concatenate([np.zeros(0, np.int64), *tags]), nothing=IGNORED)
+    windows = Inputs(pieces.tokens, targets, truth_N[pieces.owner_W], by_token=True)
+    return Inputs(pieces, np.arange(len(pieces)), truth_N), windows
