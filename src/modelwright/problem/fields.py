@@ -142,7 +142,7 @@ class Problem(Section):
     )
     output: Annotated[str, BeforeValidator(_names), Field(min_length=1)] | None = Field(
         None,
-        description="column with the right answers, or several of 0 and 1 for several labels; language-modeling has none",
+        description="column with the right answers, or columns of 0 and 1, one a label; language-modeling has none",
         validate_default=True,
     )
     metric: Filled = _says("auto, or the figure that decides: macro_f1, accuracy, r2...", "auto")
