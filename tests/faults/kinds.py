@@ -26,6 +26,8 @@ class Kind:
         dataset: Writes the parts into a folder.
         model: The problem's section `model`.
         training: The problem's section `training`.
+        stated: What else the problem states.
+        metric: By which a checkpoint is the best.
         logs: Files of the run's folder that must end with the same bytes.
         journal: A file of JSON lines that must end with the same lines but for `seconds`.
         encoder: Whether `model.base` is the tiny encoder.
@@ -34,6 +36,8 @@ class Kind:
     dataset: Callable[[Path], Dataset]
     model: dict[str, Any] = field(default_factory=dict)
     training: dict[str, Any] = field(default_factory=dict)
+    stated: dict[str, Any] = field(default_factory=lambda: {"output": "label"})
+    metric: str = "accuracy"
     logs: tuple[str, ...] = LOGS
     journal: str | None = None
     encoder: bool = False
@@ -46,7 +50,7 @@ class Kind:
             model["base"] = str(root / "encoder")
         return {
             "name": "killed",
-            "output": "label",
+            **self.stated,
             "data": {"source": "none"},
             "model": model,
             "training": self.training,
@@ -82,10 +86,24 @@ def table(folder: Path) -> Dataset:
     return _written(folder, frame, Schema("classification", "table", columns, "label"))
 
 
+def sentences(folder: Path) -> Dataset:
+    generator = np.random.default_rng(0)
+    found = [" ".join(generator.choice(["the", "red", "cat", "sees", "a", "dog"], 6)) for _ in range(160)]
+    frame = pl.DataFrame({"text": found, "bytes": [float(len(text)) for text in found]})
+    return _written(folder, frame, Schema("language-modeling", "text", (Column("text", "text"),), "bytes"))
+
+
 KINDS = {
     "encoder": Kind(texts, training={"epochs": 4, "learning_rate": 1e-3, "batch_size": 16}, encoder=True),
     "lora": Kind(texts, {"method": "lora"}, {"epochs": 3, "learning_rate": 5e-3, "batch_size": 16}, encoder=True),
     "image": Kind(images, training={"epochs": 2, "learning_rate": 1e-3, "batch_size": 16}),
+    "language": Kind(
+        sentences,
+        {"base": "llama-2x128"},
+        {"epochs": 2, "batch_size": 8},
+        stated={"task": "language-modeling"},
+        metric="bits_per_byte",
+    ),
     "trees": Kind(table, logs=("history.json", "blend.json"), journal="trials.jsonl"),
 }
 
@@ -94,7 +112,7 @@ def _written(folder: Path, frame: pl.DataFrame, schema: Schema) -> Dataset:
     """The first three quarters of `frame` to train on, the rest to validate on."""
     folder.mkdir()
     frame = frame.with_columns(pl.Series(POSITION, np.arange(len(frame))))
-    cut, classes = len(frame) * 3 // 4, tuple(sorted(frame["label"].unique()))
+    cut, classes = len(frame) * 3 // 4, tuple(sorted(frame["label"].unique())) if "label" in frame.columns else ()
     frame[:cut].write_parquet(folder / "train.parquet")
     frame[cut:].write_parquet(folder / "validation.parquet")
     parts = {"train": cut, "validation": len(frame) - cut, "test": 0}

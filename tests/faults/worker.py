@@ -36,7 +36,7 @@ from pydantic import TypeAdapter
 from modelwright.errors import ResourceError
 from modelwright.problem import parse
 from modelwright.records import Dataset, Plan, Progress
-from modelwright.training import search
+from modelwright.training import checkpoint, search
 from modelwright.training import train as training
 from modelwright.training.plan import plan
 
@@ -50,19 +50,20 @@ def prepared(root: Path, kind: str) -> None:
     dataset = KINDS[kind].dataset(root / "dataset")
     stated = KINDS[kind].problem(root)
     problem, _ = parse({**stated, "training": {**stated["training"], "precision": "fp32"}})
-    made = plan(dataset, problem, folder=root, metric="accuracy", budget_seconds=600)
+    made = plan(dataset, problem, folder=root, metric=KINDS[kind].metric, budget_seconds=600)
     (root / "dataset.json").write_bytes(TypeAdapter(Dataset).dump_json(dataset))
     (root / "plan.json").write_bytes(TypeAdapter(Plan).dump_json(made))
 
 
 def trained(root: Path, name: str, *, progress: Callable[[Progress], None] = lambda progress: None) -> None:
     """The training in `root/name`, from the written dataset and plan; no clock decides anything in it."""
-    training.CHECKPOINT_SECONDS = 0.05
+    checkpoint.EVERY_SECONDS = 0.05
     search.MOST_TRIALS = 4
+    made = TypeAdapter(Plan).validate_json((root / "plan.json").read_bytes())
     run = training.train(
         TypeAdapter(Dataset).validate_json((root / "dataset.json").read_bytes()),
-        TypeAdapter(Plan).validate_json((root / "plan.json").read_bytes()),
-        metric="accuracy",
+        made,
+        metric=made.settings["metric"].value,
         folder=root / name,
         project=root,
         budget_seconds=6000,
