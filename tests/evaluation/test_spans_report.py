@@ -96,8 +96,8 @@ def test_the_worst_sets_and_texts_come_first(labels: Schema, spans: Schema) -> N
     examples = frame_of(labels, 6)
     probabilities_NC = np.zeros((6, 3))
     probabilities_NC[2] = [0.0, 0.0, 1.0]  # a and b are missed, c is too many
-    worst = worst_errors(labels, examples, Predictions(probabilities_NC=probabilities_NC))[0]
+    worst = worst_errors(labels, examples, Predictions(probabilities_NC=probabilities_NC), "micro_f1")[0]
     assert (worst.truth, worst.answer, worst.how) == ("a, b", "c", "2 missed, 1 too many")
     answers = objects([()] * 5 + [(Span(0, 4, "place"), Span(5, 10, "name"))])
-    worst = worst_errors(spans, frame_of(spans, 6), Predictions(spans_N=answers))[0]
+    worst = worst_errors(spans, frame_of(spans, 6), Predictions(spans_N=answers), "micro_f1")[0]
     assert worst.how == "1 missed, 2 too many" and worst.pieces[0].kind == "both" and worst.cells == ()

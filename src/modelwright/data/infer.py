@@ -55,9 +55,11 @@ def infer(
     wanted = () if "*" in named else named
     _check_names(frame, output, wanted)
     kinds, reasons = column_kinds(frame, output=output)
-    texts = of_texts(frame, kinds, reasons, output=output, wanted=wanted, task=task, fit=_fit(frame, kinds))
-    if texts is not None:
-        return texts
+    if output is None or labels.form_of(frame[output], task) is None:
+        fit = [*_fit(frame, kinds), *_several_in(frame, kinds)]
+        texts = of_texts(frame, kinds, reasons, output=output, wanted=wanted, task=task, fit=fit)
+        if texts is not None:
+            return texts
     if output is None:
         output, chosen = _chosen_output(frame, kinds)
         notes.append(chosen)
@@ -72,6 +74,11 @@ def infer(
         notes.append(why)
     _check_answers(frame[output], found)
     return Inferred(found, kind, columns, output, excluded, tuple(notes))
+
+
+def _several_in(frame: pl.DataFrame, kinds: dict[str, ColumnKind]) -> list[str]:
+    """The columns whose answers are several labels."""
+    return [name for name in kinds if labels.form_of(frame[name], "auto") is not None]
 
 
 def _several(

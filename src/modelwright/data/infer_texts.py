@@ -72,19 +72,20 @@ def _generation(
     stated: bool,
 ) -> Inferred | None:
     """Answers that are written; unless that is stated, only where the output is free text beside other text."""
-    notes = []
+    notes, named = [], _pair(frame) if output is None else None
     if output is None:
-        named = _pair(frame)
         if named is None:
             return _no_answers(kinds) if stated else None
         output = named[1]
         notes.append(f"{output!r} is taken for the output, because of its name beside {named[0]!r}")
     if not stated:
         others = [name for name in kinds if name != output and frame[name].dtype == pl.String]
-        if kinds[output] != "text" or not others:
-            return None
         different = frame[output].n_unique()
-        notes.append(f"generation: {output!r} is free text, {different:,} different ones, so answers are written")
+        told = named is not None and 2 * different > len(frame)  # dates, codes: what hardly repeats is no class
+        if not (kinds[output] == "text" or told) or not others:
+            return None
+        what = "is free text" if kinds[output] == "text" else "hardly repeats"
+        notes.append(f"generation: {output!r} {what}, {different:,} different ones, so answers are written")
     columns = tuple(Column(name, "text") for name in _prompts(frame, kinds, output, wanted))
     if len(columns) > 1:
         notes.append(f"{', '.join(repr(column.name) for column in columns)} are read together, as one text")
@@ -101,8 +102,9 @@ def _no_answers(kinds: dict[str, ColumnKind]) -> NoReturn:
 
 def _pair(frame: pl.DataFrame) -> tuple[str, str] | None:
     """The columns of prompts and of answers, if their names say so."""
-    by_name = {name.casefold(): name for name in reversed(frame.columns) if frame[name].dtype == pl.String}
-    return next(((by_name[a], by_name[b]) for a, b in PAIRS if a in by_name and b in by_name), None)
+    by_name = {name.casefold(): name for name in reversed(frame.columns)}
+    texts = {name for name, column in by_name.items() if frame[column].dtype == pl.String}
+    return next(((by_name[a], by_name[b]) for a, b in PAIRS if a in texts and b in by_name), None)
 
 
 def _text_alone(frame: pl.DataFrame, kinds: dict[str, ColumnKind], could_be_output: list[str]) -> str | None:

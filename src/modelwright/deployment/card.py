@@ -13,21 +13,12 @@ from typing import Any
 
 import yaml
 
-from modelwright.deployment.signature import Signature, example_input
+from modelwright.deployment.signature import SAID, Signature, example_input
 from modelwright.models.predictors import Predictor, completer_of
 from modelwright.models.predictors.decision import Decision
 from modelwright.models.predictors.thresholds import Thresholds
 from modelwright.records import Schema
 
-ANSWERS = {
-    "classification": "one of {} classes",
-    "multilabel": "any of {} labels, several or none",
-    "regression": "a number",
-    "tagging": "spans of the text, each with one of {} labels",
-    "generation": "a text",
-    "language-modeling": "how many bits the text takes",
-}
-"""Task -> what comes out."""
 COLUMNS = 6  # of the example call
 SHOWN_CLASSES = 30
 WEAKEST = 5  # classes named among the limits
@@ -92,7 +83,8 @@ def _purpose(predictor: Predictor, problem: Mapping[str, Any]) -> Iterator[str]:
     if problem.get("statement"):
         yield _line(problem["statement"]) + "\n"
     inputs = f"`{schema.names[0]}`" if len(schema.names) == 1 else f"{len(schema.names)} columns of a table"
-    outputs = ANSWERS[schema.task].format(len(schema.classes))
+    named = "" if schema.task == "language-modeling" else f"`{schema.output}`: "
+    outputs = named + SAID[schema.task].format(len(schema.classes))
     kind = schema.kind if len(schema.names) == 1 else "table"
     yield f"It reads {inputs} ({kind}) and answers with {outputs}."
     if completer_of(predictor) is not None:

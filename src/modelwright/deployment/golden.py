@@ -130,7 +130,7 @@ def _said(answer: dict[str, Any]) -> str:
     """The answer without how sure it is."""
     if "spans" in answer:
         return repr([(each["start"], each["end"], each["label"]) for each in answer["spans"]])
-    return repr(answer.get("output", answer.get("outputs")))
+    return repr(answer.get("output", answer.get("outputs", answer.get("bits"))))
 
 
 def _difference(predictions: Predictions, index: int, schema: Schema, expected: dict[str, Any]) -> float:

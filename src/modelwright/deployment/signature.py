@@ -222,11 +222,14 @@ _PLAIN_ANSWERS: dict[Task, dict[str, Any]] = {
 """Answers that are not one of some classes."""
 
 SAID: dict[Task, str] = {
+    "classification": "one of {} classes",
+    "multilabel": "any of {} labels, several or none",
     "regression": "a number",
+    "tagging": "spans of the text, each with one of {} labels",
     "generation": "a text that it writes",
     "language-modeling": "the bits that the text takes",
 }
-"""What is answered, in words, where there are no classes."""
+"""What is answered, in words, with the number of classes to be filled in."""
 
 
 def answer_schema(signature: Signature) -> dict[str, Any]:

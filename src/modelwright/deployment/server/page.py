@@ -13,7 +13,6 @@ from functools import cache
 from importlib.resources import files
 from typing import Any
 
-from modelwright.deployment.card import ANSWERS
 from modelwright.deployment.load import Loaded
 from modelwright.deployment.server.openapi import EXAMPLE_COLUMNS
 from modelwright.deployment.signature import SAID, Field, example_input
@@ -97,11 +96,10 @@ def render(
         form_field=form_field,
         tried=tried,
         single=len(signature.fields) == 1,
-        said=SAID.get(signature.task, f"one of {len(signature.classes)} classes"),
         complete=_curl(url, _GOING_ON, needs_token, "complete") if "/complete" in openapi["paths"] else "",
         curl=_curl(url, {"inputs": [worked.example]}, needs_token),
         answer=json.dumps(worked.answer, indent=2, ensure_ascii=False) if worked.answer else "",
-        answers_with=ANSWERS[signature.task].format(len(signature.classes)),
+        answers_with=SAID[signature.task].format(len(signature.classes)),
         tried_pieces=_pieces(tried),
         error=json.dumps(_EXAMPLE_ERROR, indent=2, ensure_ascii=False),
     )

@@ -11,6 +11,7 @@ from modelwright.evaluation.compare import detectable
 from modelwright.evaluation.latency import price
 from modelwright.evaluation.metrics import METRICS
 from modelwright.evaluation.report.story import Story
+from modelwright.evaluation.report.worst import LEAST_BYTES
 from modelwright.evaluation.words import count, figure, number, with_interval
 from modelwright.problem import Problem
 from modelwright.records import Comparison, Dataset, Report, Schema
@@ -77,6 +78,8 @@ def of_errors(schema: Schema) -> str:
         "regression": "The answers that are furthest off.",
         "multilabel": "The answers with most labels missed or too many. Some may be wrong labels.",
         "tagging": "The texts with most spans missed or made up. Some may be wrong labels.",
+        "generation": "The answers that have least in common with the right ones.",
+        "language-modeling": f"The texts that take most bits per byte, of those with {LEAST_BYTES} bytes or more.",
     }.get(schema.task, "Wrong answers, the surest first. Some may be wrong labels.")
 
 

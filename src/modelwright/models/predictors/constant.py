@@ -36,7 +36,7 @@ class Constant:
         """What it answers, in words."""
         if isinstance(self._answer, str):
             flat = " ".join(self._answer.split())
-            return f"always {flat if len(flat) <= SHOWN else flat[:SHOWN] + '…'!r}, the commonest answer"
+            return f"always {flat if len(flat) <= QUOTED else flat[:QUOTED] + '…'!r}, the commonest answer"
         if self.schema.task == "regression":
             return f"always {self._answer[0]:.4g}, the mean"
         if self.schema.task == "tagging":
@@ -70,6 +70,7 @@ class Constant:
         """The predictor saved in `folder`."""
         try:
             about = json.loads((folder / FILE).read_text(encoding="utf-8"))
-            return cls(schema, tuple(about["answer"]), about["threshold"])
+            answer = about["answer"]
+            return cls(schema, answer if isinstance(answer, str) else tuple(answer), about["threshold"])
         except (OSError, ValueError, KeyError) as error:
             raise IntegrityError(f"{folder / FILE} cannot be read back: {error}") from error
