@@ -223,6 +223,7 @@ class Preflight:
     first_loss: float
     last_loss: float
     learning_rate: float  # that did not diverge
+    notes: tuple[str, ...] = ()  # what of the examples is not learnt from, and why
 
 
 @dataclass(frozen=True, slots=True)

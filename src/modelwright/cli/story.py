@@ -184,10 +184,12 @@ def _seen(plan: Plan, *, every: bool) -> Iterator[Line]:
         return
     if seen.examples_cut:
         yield "", f"! {seen.examples_cut:,} texts are cut: half of these lose {seen.tokens_cut:,} tokens or more"
+    yield from (("", f"! {note}") for note in seen.notes)
     if not every:
         return
     for each in seen.shown:
-        yield "", f"the network sees ({each.tokens} tokens; «» carries the loss): {each.text} → {each.label}"
+        answer = f" → {each.label}" if each.label else ""
+        yield "", f"the network sees ({each.tokens} tokens; «» carries the loss): {each.text}{answer}"
     if seen.labels:
         counts = [f"{name} {count:,}" for name, count in list(seen.labels.items())[:SHOWN]]
         yield "", "labels: " + ", ".join(counts) + (" …" if len(seen.labels) > SHOWN else "")

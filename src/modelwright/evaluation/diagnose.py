@@ -31,6 +31,9 @@ RISE = 0.05
 STILL_FALLING = 0.02
 """A training loss that fell by this share in its last epoch has not settled."""
 
+NOTHING_LEFT = 0.005
+"""Of a figure that is this near to perfect nobody asks for more."""
+
 FEW = 1000
 """Below this many training examples, more of them is the first thing to try."""
 
@@ -178,7 +181,8 @@ def _turned(history: Sequence[HistoryPoint]) -> float | None:
 
 def _learned_too_little(facts: _Facts) -> Diagnosis | None:
     value, metric = facts.validation.value, facts.metric
-    if _still_falling(facts.history):
+    perfect = 1.0 if facts.sign > 0 else 0.0
+    if _still_falling(facts.history) and abs(value - perfect) > NOTHING_LEFT:
         evidence = f"{facts.figures}; the training loss was still falling when training ended"
         if facts.goal is None or facts.sign * (value - facts.goal) < 0:
             return Diagnosis("underfits", evidence, "train for more epochs, or with a higher learning rate")

@@ -141,6 +141,7 @@ class Job:
         objective: The loss.
         settings: Of the plan.
         base: What the network was before.
+        notes: What of the examples had to be left out or shortened, in sentences.
     """
 
     predictor: Learner
@@ -150,6 +151,7 @@ class Job:
     objective: Objective
     settings: dict[str, Any]
     base: Path | str
+    notes: tuple[str, ...] = ()
 
     @property
     def network(self) -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -27,6 +28,14 @@ from modelwright.training.streams import stream_of
 if TYPE_CHECKING:
     from modelwright.models.language import Language
 
+WHY = {
+    "too_long": "the answer alone is longer than what the model reads at once",
+    "empty_answer": "the answer is empty",
+    "control_token": "a token that structures texts stands in one",
+    "not_a_prefix": "the template writes the prompt otherwise once there is an answer",
+    "template_fails": "the chat template fails on them",
+}
+"""A reason of `models.completions` -> what to tell."""
 CHECKED = 100
 """Examples whose answers must end in a token at which generation stops; the rest is made in the same way."""
 LONGEST_ANSWERS = 0.99
@@ -55,14 +64,16 @@ def build_language(
     if schema.task == "generation":
         _set_wording(predictor, train, model=str(base), scratch=isinstance(base, str))
     watched = train[_spread(len(train), len(validation))]
+    learnt, notes = _learnt(predictor, schema, train, settings)
     return Job(
         predictor=predictor,
-        train=_learnt(predictor, schema, train, settings),
+        train=learnt,
         watched=_judged(predictor, schema, watched),
         validation=_judged(predictor, schema, validation),
         objective=OBJECTIVES["causal"](),
         settings=settings,
         base=base,
+        notes=notes,
     )
 
 
@@ -115,15 +126,27 @@ def _set_wording(predictor: LanguageModel, train: pl.DataFrame, *, model: str, s
     check_stop(predictor.asking.learnt(train.head(CHECKED), max_length=how.max_length), stops)
 
 
-def _learnt(predictor: LanguageModel, schema: Schema, train: pl.DataFrame, settings: dict[str, Any]) -> Part:
-    """What the loop learns from: one stream, or texts by themselves, of like length within a batch."""
+def _learnt(
+    predictor: LanguageModel, schema: Schema, train: pl.DataFrame, settings: dict[str, Any]
+) -> tuple[Part, tuple[str, ...]]:
+    """What the loop learns from, and what of the examples it does not.
+
+    One stream, or texts by themselves, of like length within a batch.
+    """
+    length = settings["max_length"]
     if settings["stream"]:
-        return stream_of(predictor.tokenizer, texts_of(schema, train), length=settings["max_length"])
-    if schema.task == "generation":
-        windows = predictor.prepare(train)
-    else:
-        windows = windows_of(predictor.tokenizer, texts_of(schema, train), length=settings["max_length"])
-    return Inputs(windows.tokens, windows.targets, np.zeros(len(windows.tokens)), by_token=True)
+        return stream_of(predictor.tokenizer, texts_of(schema, train), length=length), ()
+    if schema.task == "language-modeling":
+        windows = windows_of(predictor.tokenizer, texts_of(schema, train), length=length)
+        return Inputs(windows.tokens, windows.targets, np.zeros(len(windows.tokens)), by_token=True), ()
+    found = predictor.asking.learnt(train, max_length=length)
+    left_out = Counter(each.reason for each in found.dropped)
+    told = [
+        f"{count:,} of {len(train):,} examples are not learnt from: {WHY.get(reason, reason)}"
+        for reason, count in left_out.items()
+    ]
+    learnt = Inputs(found.tokens, found.targets_flat, np.zeros(len(found)), by_token=True)
+    return learnt, (*told, *found.notes)
 
 
 def _spread(count: int, validation: int) -> np.ndarray:

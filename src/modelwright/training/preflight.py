@@ -82,6 +82,7 @@ def preflight(job: Job, train: pl.DataFrame, schema: Schema, *, rate: float, pre
         first_loss=first,
         last_loss=last,
         learning_rate=found,
+        notes=job.notes,
     )
 
 
