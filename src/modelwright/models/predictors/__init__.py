@@ -190,7 +190,7 @@ class Completer(Protocol):
         """
 
 
-COMPLETERS = frozenset({"ngram"})
+COMPLETERS = frozenset({"language_model", "ngram"})
 """Kinds of predictors whose class is a Completer too."""
 
 
