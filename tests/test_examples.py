@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import subprocess
 import sys
+from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -14,9 +15,8 @@ import polars as pl
 
 from modelwright.models.dropout import Dropout
 from modelwright.records import Column, Schema
-from modelwright.training.job import build
+from modelwright.training.job import Job, build
 from modelwright.training.loop import steps
-from modelwright.training.optim import adamw
 from modelwright.training.trained import begin
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
@@ -37,12 +37,41 @@ SETTINGS: dict[str, Any] = {
 }
 
 
-def printed(name: str, *words: object) -> str:
+@dataclass(frozen=True, slots=True)
+class Told:
+    """What a page printed: of each step the loss and the gradient's norm, and all of it as text."""
+
+    losses: list[float]
+    norms: list[float]
+    text: str
+
+    def figure(self, name: str) -> float:
+        """What it says at its end."""
+        return float(re.findall(rf"{name} ([\d.]+)", self.text)[-1])
+
+
+def told(page: Path, *words: object) -> Told:
     found = subprocess.run(
-        [sys.executable, EXAMPLES / name, *map(str, words)], capture_output=True, text=True, check=False, timeout=200
+        [sys.executable, page, *map(str, words)], capture_output=True, text=True, check=False, timeout=200
     )
     assert found.returncode == 0, found.stderr[-2000:]
-    return found.stdout
+    losses, norms = (
+        [float(each) for each in re.findall(pattern, found.stdout)] for pattern in (r"loss ([\d.]+)", r"norm ([\d.]+)")
+    )
+    return Told(losses, norms, found.stdout)
+
+
+def check_losses(page: Told, job: Job, *, learning_rate: float, count: int = 30) -> None:
+    """Return if the loop's first steps have the page's losses and norms; nothing is dropped on either side."""
+    began = begin(replace(job, settings={**job.settings, "steps": len(page.losses)}))
+    for each in began.job.network.modules():
+        if isinstance(each, Dropout):
+            each.p = 0.0
+    job, optimizer = began.job, began.optimizer(learning_rate=learning_rate)
+    loop = steps(job.network, job.objective, optimizer, job.recipe(), order=job.order, fetch=job.fetch)
+    ours = list(islice(loop, count))
+    np.testing.assert_allclose([step.loss for step in ours], page.losses[:count], rtol=1e-3)
+    np.testing.assert_allclose([step.gradient_norm for step in ours], page.norms[:count], rtol=1e-2)
 
 
 def texts(count: int, seed: int) -> pl.DataFrame:
@@ -59,23 +88,36 @@ def texts(count: int, seed: int) -> pl.DataFrame:
 def test_classification_is_what_the_loop_does(tiny_encoder: Path, tmp_path: Path) -> None:
     train, validation = texts(800, 1), texts(60, 2)
     train.write_csv(tmp_path / "train.csv"), validation.write_csv(tmp_path / "validation.csv")
-    told = printed("classification.py", tiny_encoder, tmp_path / "train.csv", tmp_path / "validation.csv")
-    losses, norms = (
-        [float(each) for each in re.findall(pattern, told)] for pattern in (r"loss ([\d.]+)", r"norm ([\d.]+)")
-    )
+    page = told(EXAMPLES / "classification.py", tiny_encoder, tmp_path / "train.csv", tmp_path / "validation.csv")
     schema = Schema("classification", "text", (Column("text", "text"),), "label", ("class 0", "class 1", "class 2"))
-    assert len(losses) == 150
-    settings = {**SETTINGS, "steps": len(losses)}
-    job = begin(build(schema, train, validation, base=tiny_encoder, settings=settings)).job
-    for each in job.network.modules():
-        if isinstance(each, Dropout):
-            each.p = 0.0
-    optimizer = adamw(job.network, learning_rate=1e-3)
-    loop = steps(job.network, job.objective, optimizer, job.recipe(), order=job.order, fetch=job.fetch)
-    ours = list(islice(loop, 30))
-    np.testing.assert_allclose([step.loss for step in ours], losses[:30], rtol=1e-3)
-    np.testing.assert_allclose([step.gradient_norm for step in ours], norms[:30], rtol=1e-2)
-    assert float(re.findall(r"accuracy ([\d.]+)", told)[0]) > 0.8
+    assert len(page.losses) == 150
+    job = build(schema, train, validation, base=tiny_encoder, settings=SETTINGS)
+    check_losses(page, job, learning_rate=1e-3)
+    assert page.figure("accuracy") > 0.8
+
+
+def sentences(count: int, seed: int) -> str:
+    generator, colours, things = np.random.default_rng(seed), ["red", "blue", "green", "grey"], ["cat", "dog", "hat"]
+    drawn = [(generator.choice(colours), generator.choice(things)) for _ in range(count)]
+    return "\n".join(f"the {colour} {thing} sees everything" for colour, thing in drawn)
+
+
+def test_a_language_model_is_what_the_loop_does(tmp_path: Path) -> None:
+    """A sentence is one of 4 x 3, log2(12) = 3.585 bits; it has 25 bytes and those of its colour, (3 + 4 + 5 + 4) / 4.
+
+    So 3.585 / 29 = .1236 bits a byte are the least.
+    """
+    parts = sentences(1500, 1), sentences(100, 2)
+    names = [tmp_path / name for name in ("train.txt", "validation.txt")]
+    for name, part in zip(names, parts, strict=True):
+        name.write_text(part, encoding="utf-8")
+    page = told(EXAMPLES / "language_model.py", *names)
+    schema = Schema("language-modeling", "text", (Column("text", "text"),), "bytes")
+    train, validation = (pl.DataFrame({"text": [part], "bytes": [float(len(part))]}) for part in parts)
+    settings = {**SETTINGS, "max_length": 64, "stream": True, "vocabulary": 512, "optimizer": "muon"}
+    job = build(schema, train, validation, base="llama-2x128", settings=settings)
+    check_losses(page, job, learning_rate=2e-3)
+    assert 0.1236 < page.figure("bits per byte") < 0.16
 
 
 def test_each_page_is_short_and_flat() -> None:
