@@ -12,8 +12,12 @@ from typing import Any
 
 import numpy as np
 import polars as pl
+import pytest
+import torch
 
 from modelwright.models.dropout import Dropout
+from modelwright.models.language import language_from_scratch
+from modelwright.models.vocabulary import learn_tokenizer
 from modelwright.records import Column, Schema
 from modelwright.training.job import Job, build
 from modelwright.training.loop import steps
@@ -118,6 +122,49 @@ def test_a_language_model_is_what_the_loop_does(tmp_path: Path) -> None:
     job = build(schema, train, validation, base="llama-2x128", settings=settings)
     check_losses(page, job, learning_rate=2e-3)
     assert 0.1236 < page.figure("bits per byte") < 0.16
+
+
+TEMPLATE = """\
+{%- for message in messages %}{{ message.role + ':\n' + message.content }}
+{%- if message.role == 'assistant' %}{{ eos_token }}{% endif %}{{ '\n' }}{% endfor -%}
+{%- if add_generation_prompt %}{{ 'assistant:\n' }}{% endif -%}
+"""
+
+
+def questions(count: int, seed: int) -> pl.DataFrame:
+    """What colour is a thing? The answer stands in the question."""
+    generator, colours = np.random.default_rng(seed), ["red", "blue"]
+    drawn = [str(generator.choice(colours)) for _ in range(count)]
+    asked = [f"a {colour} {generator.choice(['cat', 'hat', 'small kite'])}" for colour in drawn]
+    return pl.DataFrame({"prompt": asked, "answer": drawn})
+
+
+@pytest.fixture
+def tiny_chat(tmp_path: Path) -> Path:
+    """A Llama with fresh weights and a chat template, in hub layout."""
+    folder, texts = tmp_path / "chat", questions(50, 3)["prompt"].to_list()
+    tokenizer = learn_tokenizer([*texts, "user assistant"], size=300)
+    tokenizer.chat_template = TEMPLATE
+    torch.manual_seed(0)
+    sizes = {"hidden_size": 64, "num_hidden_layers": 2, "num_attention_heads": 4, "intermediate_size": 128}
+    ends = {"bos_token_id": tokenizer.bos_token_id, "eos_token_id": tokenizer.eos_token_id, "initializer_range": 0.2}
+    config = {**sizes, **ends, "vocab_size": len(tokenizer), "max_position_embeddings": 128}
+    language_from_scratch("llama", "causal", config).model.save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    return folder
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning", "ignore::UserWarning")  # PEFT's
+def test_learning_to_answer_is_what_the_loop_does(tiny_chat: Path, tmp_path: Path) -> None:
+    pytest.importorskip("peft")
+    train, validation = questions(400, 1), questions(60, 2)
+    train.write_csv(tmp_path / "train.csv"), validation.write_csv(tmp_path / "validation.csv")
+    page = told(EXAMPLES / "instructions.py", tiny_chat, tmp_path / "train.csv", tmp_path / "validation.csv")
+    schema = Schema("generation", "text", (Column("prompt", "text"),), "answer")
+    settings = {**SETTINGS, "max_length": 128, "stream": False, "rank": 16, "alpha": 32}
+    job = build(schema, train, validation, base=tiny_chat, settings=settings)
+    check_losses(page, job, learning_rate=2e-3)
+    assert page.figure("answered to the letter") > 0.9  # of two colours
 
 
 def test_each_page_is_short_and_flat() -> None:
