@@ -100,6 +100,32 @@ def test_classification_is_what_the_loop_does(tiny_encoder: Path, tmp_path: Path
     assert page.figure("accuracy") > 0.8
 
 
+def marked(count: int, seed: int) -> pl.DataFrame:
+    """Texts in which "top up" is an action and what follows "lost" is a thing; a thing may have two words."""
+    generator, rows = np.random.default_rng(seed), []
+    for _ in range(count):
+        text, spans = "", []
+        for _ in range(int(generator.integers(1, 5))):
+            said, label = [("top up", "action"), ("card", "thing"), ("cash", "thing"), ("the rate", "thing")][
+                int(generator.integers(4))
+            ]
+            text += str(generator.choice(["please", "help my", "late fee,"])) + (" lost " if label == "thing" else " ")
+            spans.append({"start": len(text), "end": len(text) + len(said), "label": label})
+            text += said + " "
+        rows.append({"text": text + "my card", "spans": spans})
+    return pl.DataFrame(rows)
+
+
+def test_tagging_is_what_the_loop_does(tiny_encoder: Path, tmp_path: Path) -> None:
+    train, validation = marked(480, 1), marked(60, 2)
+    train.write_ndjson(tmp_path / "train.jsonl"), validation.write_ndjson(tmp_path / "validation.jsonl")
+    page = told(EXAMPLES / "tagging.py", tiny_encoder, tmp_path / "train.jsonl", tmp_path / "validation.jsonl")
+    schema = Schema("tagging", "text", (Column("text", "text"),), "spans", ("action", "thing"))
+    job = build(schema, train, validation, base=tiny_encoder, settings=SETTINGS)
+    check_losses(page, job, learning_rate=1e-3)
+    assert page.figure("entity F1") > 0.8
+
+
 def sentences(count: int, seed: int) -> str:
     generator, colours, things = np.random.default_rng(seed), ["red", "blue", "green", "grey"], ["cat", "dog", "hat"]
     drawn = [(generator.choice(colours), generator.choice(things)) for _ in range(count)]
