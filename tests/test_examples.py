@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import re
 import subprocess
 import sys
@@ -99,6 +100,33 @@ def test_classification_is_what_the_loop_does(tiny_encoder: Path, tmp_path: Path
     job = build(schema, train, validation, base=tiny_encoder, settings=SETTINGS)
     check_losses(page, job, learning_rate=1e-3)
     assert page.figure("accuracy") > 0.8
+
+
+def with_several(row: dict[str, str]) -> list[str]:
+    return [name for name in ("class 0", "class 1", "class 2", "fee") if name in (row["label"], *row["text"].split())]
+
+
+@pytest.mark.parametrize("task", ["multilabel", "regression"])
+def test_several_labels_and_numbers_are_learnt_as_the_page_says(task: str, tiny_encoder: Path, tmp_path: Path) -> None:
+    """The page with the lines of its docstring in their places, up to the proof, which is of classes."""
+    source = (EXAMPLES / "classification.py").read_text(encoding="utf-8")
+    said = re.findall(r"(?m)^    (\S.*)$", (ast.get_docstring(ast.parse(source), clean=False) or ""))[1:]
+    code = source.split('"""', 2)[2].split("# 5.")[0]
+    for old, new in zip(said[:3], said[3:6] if task == "multilabel" else said[6:9], strict=True):
+        assert code.count(old) == 1
+        code = code.replace(old, new)
+    (tmp_path / "page.py").write_text(code, encoding="utf-8")
+    drawn = texts(500, 1)
+    labels: list[Any] = [with_several(row) for row in drawn.to_dicts()]
+    classes = ("class 0", "class 1", "class 2", "fee")
+    if task == "regression":
+        labels, classes = [float(len(row["text"])) for row in drawn.to_dicts()], ()
+    written = ["|".join(each) if task == "multilabel" else str(each) for each in labels]
+    drawn.with_columns(label=pl.Series(written)).write_csv(tmp_path / "train.csv")
+    page = told(tmp_path / "page.py", tiny_encoder, tmp_path / "train.csv", tmp_path / "train.csv")
+    frame = drawn.with_columns(label=pl.Series(labels))
+    schema = Schema(task, "text", (Column("text", "text"),), "label", classes)
+    check_losses(page, build(schema, frame, frame, base=tiny_encoder, settings=SETTINGS), learning_rate=1e-3)
 
 
 def marked(count: int, seed: int) -> pl.DataFrame:
