@@ -15,7 +15,7 @@ import torch
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import LlamaConfig, LlamaForCausalLM
 
-SEED, BATCH_SIZE, EPOCHS, RATE, WARMUP, MAX_GRAD_NORM, WEIGHT_DECAY = 0, 16, 10, 2e-3, 0.06, 1.0, 0.1
+SEED, BATCH_SIZE, EPOCHS, RATE, WARMUP, MAX_GRAD_NORM, WEIGHT_DECAY = 0, 8, 8, 2e-3, 0.06, 1.0, 0.1
 VOCABULARY, LENGTH = 512, 64  # pieces that are learnt, at most; tokens that are read at once
 END = "<|end|>"
 
