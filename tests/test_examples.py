@@ -2,21 +2,30 @@
 
 from __future__ import annotations
 
+import ast
+import io
 import re
-import subprocess
+import runpy
 import sys
+from contextlib import redirect_stdout
+from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import numpy as np
 import polars as pl
+import pytest
+import torch
+from PIL import Image
 
 from modelwright.models.dropout import Dropout
+from modelwright.models.language import language_from_scratch
+from modelwright.models.vocabulary import learn_tokenizer
 from modelwright.records import Column, Schema
-from modelwright.training.job import build
+from modelwright.training.job import Job, build
 from modelwright.training.loop import steps
-from modelwright.training.optim import adamw
 from modelwright.training.trained import begin
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
@@ -37,12 +46,40 @@ SETTINGS: dict[str, Any] = {
 }
 
 
-def printed(name: str, *words: object) -> str:
-    found = subprocess.run(
-        [sys.executable, EXAMPLES / name, *map(str, words)], capture_output=True, text=True, check=False, timeout=200
-    )
-    assert found.returncode == 0, found.stderr[-2000:]
-    return found.stdout
+@dataclass(frozen=True, slots=True)
+class Told:
+    """What a page printed: of each step the loss and the gradient's norm, and all of it as text."""
+
+    losses: list[float]
+    norms: list[float]
+    text: str
+
+    def figure(self, name: str) -> float:
+        """What it says at its end."""
+        return float(re.findall(rf"{name} ([\d.]+)", self.text)[-1])
+
+
+def told(page: Path, *words: object) -> Told:
+    """What `page` prints when it is called with these words; in this process, where torch is imported already."""
+    out = io.StringIO()
+    with mock.patch.object(sys, "argv", [str(page), *map(str, words)]), redirect_stdout(out):
+        runpy.run_path(str(page), run_name="__main__")
+    said = out.getvalue()
+    losses, norms = (list(map(float, re.findall(rf"{name} ([\d.]+)", said))) for name in ("loss", "norm"))
+    return Told(losses, norms, said)
+
+
+def check_losses(page: Told, job: Job, *, learning_rate: float, count: int = 30) -> None:
+    """Return if the loop's first steps have the page's losses and norms; nothing is dropped on either side."""
+    began = begin(replace(job, settings={**job.settings, "steps": len(page.losses)}))
+    for each in began.job.network.modules():
+        if isinstance(each, Dropout):
+            each.p = 0.0
+    job, optimizer = began.job, began.optimizer(learning_rate=learning_rate)
+    loop = steps(job.network, job.objective, optimizer, job.recipe(), order=job.order, fetch=job.fetch)
+    ours = list(islice(loop, count))
+    np.testing.assert_allclose([step.loss for step in ours], page.losses[:count], rtol=1e-3)
+    np.testing.assert_allclose([step.gradient_norm for step in ours], page.norms[:count], rtol=1e-2)
 
 
 def texts(count: int, seed: int) -> pl.DataFrame:
@@ -59,23 +96,158 @@ def texts(count: int, seed: int) -> pl.DataFrame:
 def test_classification_is_what_the_loop_does(tiny_encoder: Path, tmp_path: Path) -> None:
     train, validation = texts(800, 1), texts(60, 2)
     train.write_csv(tmp_path / "train.csv"), validation.write_csv(tmp_path / "validation.csv")
-    told = printed("classification.py", tiny_encoder, tmp_path / "train.csv", tmp_path / "validation.csv")
-    losses, norms = (
-        [float(each) for each in re.findall(pattern, told)] for pattern in (r"loss ([\d.]+)", r"norm ([\d.]+)")
-    )
+    page = told(EXAMPLES / "classification.py", tiny_encoder, tmp_path / "train.csv", tmp_path / "validation.csv")
     schema = Schema("classification", "text", (Column("text", "text"),), "label", ("class 0", "class 1", "class 2"))
-    assert len(losses) == 150
-    settings = {**SETTINGS, "steps": len(losses)}
-    job = begin(build(schema, train, validation, base=tiny_encoder, settings=settings)).job
-    for each in job.network.modules():
-        if isinstance(each, Dropout):
-            each.p = 0.0
-    optimizer = adamw(job.network, learning_rate=1e-3)
-    loop = steps(job.network, job.objective, optimizer, job.recipe(), order=job.order, fetch=job.fetch)
-    ours = list(islice(loop, 30))
-    np.testing.assert_allclose([step.loss for step in ours], losses[:30], rtol=1e-3)
-    np.testing.assert_allclose([step.gradient_norm for step in ours], norms[:30], rtol=1e-2)
-    assert float(re.findall(r"accuracy ([\d.]+)", told)[0]) > 0.8
+    assert len(page.losses) == 150
+    job = build(schema, train, validation, base=tiny_encoder, settings=SETTINGS)
+    check_losses(page, job, learning_rate=1e-3)
+    assert page.figure("accuracy") > 0.8
+
+
+def with_several(row: dict[str, str]) -> list[str]:
+    return [name for name in ("class 0", "class 1", "class 2", "fee") if name in (row["label"], *row["text"].split())]
+
+
+@pytest.mark.parametrize("task", ["multilabel", "regression"])
+def test_several_labels_and_numbers_are_learnt_as_the_page_says(task: str, tiny_encoder: Path, tmp_path: Path) -> None:
+    """The page with the lines of its docstring in their places, up to the proof, which is of classes."""
+    source = (EXAMPLES / "classification.py").read_text(encoding="utf-8")
+    said = re.findall(r"(?m)^    (\S.*)$", (ast.get_docstring(ast.parse(source), clean=False) or ""))[1:]
+    code = source.split('"""', 2)[2].split("# 5.")[0]
+    for old, new in zip(said[:3], said[3:6] if task == "multilabel" else said[6:9], strict=True):
+        assert code.count(old) == 1
+        code = code.replace(old, new)
+    (tmp_path / "page.py").write_text(code, encoding="utf-8")
+    drawn = texts(500, 1)
+    labels: list[Any] = [with_several(row) for row in drawn.to_dicts()]
+    classes = ("class 0", "class 1", "class 2", "fee")
+    if task == "regression":
+        labels, classes = [float(len(row["text"])) for row in drawn.to_dicts()], ()
+    written = ["|".join(each) if task == "multilabel" else str(each) for each in labels]
+    drawn.with_columns(label=pl.Series(written)).write_csv(tmp_path / "train.csv")
+    page = told(tmp_path / "page.py", tiny_encoder, tmp_path / "train.csv", tmp_path / "train.csv")
+    frame = drawn.with_columns(label=pl.Series(labels))
+    schema = Schema(task, "text", (Column("text", "text"),), "label", classes)
+    check_losses(page, build(schema, frame, frame, base=tiny_encoder, settings=SETTINGS), learning_rate=1e-3)
+
+
+def marked(count: int, seed: int) -> pl.DataFrame:
+    """Texts in which "top up" is an action and what follows "lost" is a thing; a thing may have two words."""
+    generator, rows = np.random.default_rng(seed), []
+    for _ in range(count):
+        text, spans = "", []
+        for _ in range(int(generator.integers(1, 5))):
+            said, label = [("top up", "action"), ("card", "thing"), ("cash", "thing"), ("the rate", "thing")][
+                int(generator.integers(4))
+            ]
+            text += str(generator.choice(["please", "help my", "late fee,"])) + (" lost " if label == "thing" else " ")
+            spans.append({"start": len(text), "end": len(text) + len(said), "label": label})
+            text += said + " "
+        rows.append({"text": text + "my card", "spans": spans})
+    return pl.DataFrame(rows)
+
+
+def test_tagging_is_what_the_loop_does(tiny_encoder: Path, tmp_path: Path) -> None:
+    train, validation = marked(480, 1), marked(60, 2)
+    train.write_ndjson(tmp_path / "train.jsonl"), validation.write_ndjson(tmp_path / "validation.jsonl")
+    page = told(EXAMPLES / "tagging.py", tiny_encoder, tmp_path / "train.jsonl", tmp_path / "validation.jsonl")
+    schema = Schema("tagging", "text", (Column("text", "text"),), "spans", ("action", "thing"))
+    job = build(schema, train, validation, base=tiny_encoder, settings=SETTINGS)
+    check_losses(page, job, learning_rate=1e-3)
+    assert page.figure("entity F1") > 0.8
+
+
+def pictures(folder: Path, count: int, seed: int) -> pl.DataFrame:
+    """Noise with a lying or a standing bar, as PNG files in a folder for each class, and the same as a table."""
+    generator, rows = np.random.default_rng(seed), []
+    for number in range(count):
+        label = ["lying", "standing"][number % 2]
+        values = generator.integers(0, 120, (32, 32, 3), dtype=np.uint8)
+        values[int(generator.integers(4, 28)) :][:3] += np.uint8(100)
+        if label == "standing":
+            values = values.transpose(1, 0, 2).copy()
+        (folder / label).mkdir(parents=True, exist_ok=True)
+        Image.fromarray(values).save(folder / label / f"{number:04}.png")
+    for path in sorted(folder.glob("*/*")):
+        rows.append({"image": path.read_bytes(), "label": path.parent.name})
+    return pl.DataFrame(rows)
+
+
+def test_images_are_learnt_as_the_loop_does(tmp_path: Path) -> None:
+    train, validation = pictures(tmp_path / "train", 200, 1), pictures(tmp_path / "validation", 60, 2)
+    page = told(EXAMPLES / "images.py", tmp_path / "train", tmp_path / "validation")
+    schema = Schema("classification", "image", (Column("image", "image"),), "label", ("lying", "standing"))
+    settings = {**SETTINGS, "image_size": 32, "smoothing": 0.1}
+    job = build(schema, train, validation, base="resnet-small", settings=settings)
+    check_losses(page, job, learning_rate=2e-3, count=20)  # rounding grows quickly where batches are normalised
+    assert page.figure("accuracy") > 0.9
+
+
+def sentences(count: int, seed: int) -> str:
+    generator, colours, things = np.random.default_rng(seed), ["red", "blue", "green", "grey"], ["cat", "dog", "hat"]
+    drawn = [(generator.choice(colours), generator.choice(things)) for _ in range(count)]
+    return "\n".join(f"the {colour} {thing} sees everything" for colour, thing in drawn)
+
+
+def test_a_language_model_is_what_the_loop_does(tmp_path: Path) -> None:
+    """A sentence is one of 4 x 3, log2(12) = 3.585 bits; it has 25 bytes and those of its colour, (3 + 4 + 5 + 4) / 4.
+
+    So 3.585 / 29 = .1236 bits a byte are the least.
+    """
+    parts = sentences(900, 1), sentences(100, 2)
+    names = [tmp_path / name for name in ("train.txt", "validation.txt")]
+    for name, part in zip(names, parts, strict=True):
+        name.write_text(part, encoding="utf-8")
+    page = told(EXAMPLES / "language_model.py", *names)
+    schema = Schema("language-modeling", "text", (Column("text", "text"),), "bytes")
+    train, validation = (pl.DataFrame({"text": [part], "bytes": [float(len(part))]}) for part in parts)
+    settings = {**SETTINGS, "batch_size": 8, "max_length": 64, "stream": True, "vocabulary": 512, "optimizer": "muon"}
+    job = build(schema, train, validation, base="llama-2x128", settings=settings)
+    check_losses(page, job, learning_rate=2e-3)
+    assert 0.1236 < page.figure("bits per byte") < 0.16
+
+
+TEMPLATE = """\
+{%- for message in messages %}{{ message.role + ':\n' + message.content }}
+{%- if message.role == 'assistant' %}{{ eos_token }}{% endif %}{{ '\n' }}{% endfor -%}
+{%- if add_generation_prompt %}{{ 'assistant:\n' }}{% endif -%}
+"""
+
+
+def questions(count: int, seed: int) -> pl.DataFrame:
+    """What colour is a thing? The answer stands in the question."""
+    generator, colours = np.random.default_rng(seed), ["red", "blue"]
+    drawn = [str(generator.choice(colours)) for _ in range(count)]
+    asked = [f"a {colour} {generator.choice(['cat', 'hat', 'small kite'])}" for colour in drawn]
+    return pl.DataFrame({"prompt": asked, "answer": drawn})
+
+
+@pytest.fixture
+def tiny_chat(tmp_path: Path) -> Path:
+    """A Llama with fresh weights and a chat template, in hub layout."""
+    folder, texts = tmp_path / "chat", questions(50, 3)["prompt"].to_list()
+    tokenizer = learn_tokenizer([*texts, "user assistant"], size=300)
+    tokenizer.chat_template = TEMPLATE
+    torch.manual_seed(0)
+    sizes = {"hidden_size": 64, "num_hidden_layers": 2, "num_attention_heads": 4, "intermediate_size": 128}
+    ends = {"bos_token_id": tokenizer.bos_token_id, "eos_token_id": tokenizer.eos_token_id, "initializer_range": 0.2}
+    config = {**sizes, **ends, "vocab_size": len(tokenizer), "max_position_embeddings": 128}
+    language_from_scratch("llama", "causal", config).model.save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    return folder
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning", "ignore::UserWarning")  # PEFT's
+def test_learning_to_answer_is_what_the_loop_does(tiny_chat: Path, tmp_path: Path) -> None:
+    pytest.importorskip("peft")
+    train, validation = questions(400, 1), questions(60, 2)
+    train.write_csv(tmp_path / "train.csv"), validation.write_csv(tmp_path / "validation.csv")
+    page = told(EXAMPLES / "instructions.py", tiny_chat, tmp_path / "train.csv", tmp_path / "validation.csv")
+    schema = Schema("generation", "text", (Column("prompt", "text"),), "answer")
+    settings = {**SETTINGS, "max_length": 128, "stream": False, "rank": 16, "alpha": 32}
+    job = build(schema, train, validation, base=tiny_chat, settings=settings)
+    check_losses(page, job, learning_rate=2e-3)
+    assert page.figure("answered to the letter") > 0.9  # of two colours
 
 
 def test_each_page_is_short_and_flat() -> None:
