@@ -103,7 +103,7 @@ def test_killed_workers_are_gone_on_from_and_change_no_bit(
     made = planned(text_dataset, problem, tmp_path)
     alone = launched(text_dataset, made, tmp_path / "alone", workers=1, sharding=sharding)
     whole = launched(text_dataset, made, tmp_path / "whole", workers=2, sharding=sharding)
-    assert losses(tmp_path / "whole") == pytest.approx(losses(tmp_path / "alone"), rel=1e-5)
+    assert losses(tmp_path / "whole") == pytest.approx(losses(tmp_path / "alone"), rel=1e-5, abs=1e-6)
     assert whole.validation["accuracy"].value == pytest.approx(alone.validation["accuracy"].value, abs=1e-9)
 
     for step, ranks in ((14, [1]), (27, [0, 1])):
