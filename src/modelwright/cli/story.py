@@ -130,7 +130,7 @@ def about_plan(plan: Plan, *, every: bool = False) -> Iterator[Line]:
     if past is not None:
         runs = "1 run" if past.runs == 1 else f"median of {past.runs} runs"
         yield "", f"forecasts of time here were off by {percent(past.error)} ({runs}), and this one is corrected for it"
-    if every or estimate.tier != "laptop":  # what is done here within the hour need not be rented for
+    if every or estimate.tier != "laptop":  # what is done here overnight need not be rented for
         yield from _elsewhere(estimate)
     if plan.curve is not None:
         yield "", _more_data(plan.curve)
