@@ -17,9 +17,10 @@ import typer
 from modelwright.cli import app
 from modelwright.cli.progress import Display, tail
 from modelwright.cli.speaker import speaking
+from modelwright.cli.trials import trials_made, trials_planned
 from modelwright.cli.words import duration, milliseconds, size
 from modelwright.errors import RefusedError
-from modelwright.records import Progress
+from modelwright.records import BatchSize, Estimate, Interval, Progress, Run, Search, Trial
 
 ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1", "NO_COLOR": "1"}
 COMMANDS = {command.name or command.callback.__name__: command for command in app.registered_commands}  # type: ignore[union-attr]
@@ -302,6 +303,32 @@ def test_durations(seconds: float, said: str) -> None:
 def test_sizes_and_milliseconds() -> None:
     assert [size(each) for each in (0, 820, 999_600, 1.4e9)] == ["0 B", "820 B", "1.0 MB", "1.4 GB"]
     assert [milliseconds(each) for each in (0.31, 12.3, 1234)] == ["0.3 ms", "12 ms", "1.2 s"]
+
+
+def test_trials_in_words() -> None:
+    """Rate and batch size differ; epochs do not, and are not named."""
+
+    def trial(number: int, rate: float, size: int, ended: str = "completed", *, chosen: bool = False) -> Trial:
+        settings = {"method": "full", "learning_rate": rate, "batch_size": size, "epochs": 3.0}
+        return Trial(number, settings, ended, 0.9, 0.3, 1.0, chosen)  # type: ignore[arg-type]
+
+    def said(*trials: Trial) -> list[str]:
+        return list(trials_made(Run("", "", "", "", "completed", 1, 1, 0.1, {}, 1.0, 1, {}, trials=trials)))
+
+    made = [trial(0, 5e-5, 32), trial(1, 1.234e-4, 16, chosen=True), *(trial(n, 1e-5, 16, "pruned") for n in (2, 3, 4))]
+    first, second = said(*made, trial(5, 1e-3, 32, "diverged"))
+    assert first == (
+        "best of 6 trials: learning_rate 0.000123, batch_size 16"
+        " · 3 were stopped early · 1 was given up: the loss was lost"
+    )
+    assert second.startswith("the best of several on the same validation examples looks better than it is")
+    assert said(trial(0, 5e-5, 32, chosen=True), trial(1, 1e-4, 32))[0].endswith("learning_rate 5e-05, as planned")
+    assert said(trial(0, 5e-5, 32, chosen=True)) == ["one trial: the budget had no time for another"]
+    assert said() == []
+    some = Interval(1.0, 1.0, 1.0)
+    sizes = (BatchSize(16, 4, 1), BatchSize(32, 2, 1))
+    search = Search(8, ("full",), {"full": (1e-5, 2.5e-4)}, sizes, (3.0,), Estimate(some, some, some))
+    assert trials_planned(search).endswith("first, then learning_rate 1e-05 to 0.00025, batch_size 16 or 32")
 
 
 def test_progress_in_words() -> None:

@@ -37,6 +37,12 @@ def test_a_budget_in_dollars_needs_a_price() -> None:
     assert "no price" in said and "dollars_per_hour" in said
 
 
+def test_trials_are_made_by_one_worker() -> None:
+    (said,) = faults({**LEAST, "training": {"trials": 3}, "compute": {"workers": 2}}).values()
+    assert "training.trials 3 with compute.workers 2" in said and "one of the two" in said
+    assert parse({**LEAST, "training": {"trials": 3}})[0].training.trials == 3
+
+
 def test_every_field_says_what_belongs_there() -> None:
     text = write({"name": "p", "output": "y", "data.source": "a.csv"})
     for path in paths():

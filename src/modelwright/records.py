@@ -256,8 +256,33 @@ class Candidate:
 
 
 @dataclass(frozen=True, slots=True)
+class BatchSize:
+    """A size of batches that may be tried: how many make an epoch, and into how many pieces each is cut."""
+
+    examples: int
+    batches: int
+    micro_batches: int
+
+
+@dataclass(frozen=True, slots=True)
+class Search:
+    """What the trials of a training choose from; what the person named has one choice.
+
+    `learning_rates` are the least and the greatest, by method. `estimate` is that of the first trial alone, which is
+    the plan's own.
+    """
+
+    trials: int
+    methods: tuple[str, ...]
+    learning_rates: dict[str, tuple[float, float]]
+    batch_sizes: tuple[BatchSize, ...]
+    epochs: tuple[float, ...]
+    estimate: Estimate
+
+
+@dataclass(frozen=True, slots=True)
 class Plan:
-    """Step 3: the model, the method and every setting, with what it will take."""
+    """Step 3: the model, the method and every setting, with what it will take; `search` where there are trials."""
 
     id: str
     dataset_id: str
@@ -268,6 +293,24 @@ class Plan:
     candidates: tuple[Candidate, ...]
     preflight: Preflight | None = None
     curve: LearningCurve | None = None
+    search: Search | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Trial:
+    """One of several trainings: what it tried, its best validation, and how it ended.
+
+    `pruned` is one that was stopped because it lagged behind the others, `diverged` one whose loss was lost. `score` is
+    null where none was taken. `chosen` is the one whose weights the run has.
+    """
+
+    number: int
+    settings: dict[str, Any]
+    ended: Literal["completed", "stopped_early", "budget", "pruned", "diverged"]
+    score: float | None
+    loss: float
+    seconds: float
+    chosen: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -281,7 +324,11 @@ class Remark:
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """Step 4: what training did. `not_exact` says why an undisturbed run would have ended with other bits, if so."""
+    """Step 4: what training did. `not_exact` says why an undisturbed run would have ended with other bits, if so.
+
+    With `trials` it is about the chosen one, but for `seconds`, `peak_memory_bytes` and `forecast_error`: these are of
+    all together.
+    """
 
     id: str
     plan_id: str
@@ -297,6 +344,7 @@ class Run:
     forecast_error: dict[str, float]
     not_exact: tuple[str, ...] = ()
     remarks: tuple[Remark, ...] = ()
+    trials: tuple[Trial, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

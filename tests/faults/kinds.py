@@ -104,6 +104,13 @@ KINDS = {
         stated={"task": "language-modeling"},
         metric="bits_per_byte",
     ),
+    "trials": Kind(
+        texts,
+        {"method": "full"},
+        {"epochs": 2, "batch_size": 16, "trials": 4},
+        journal="trials.jsonl",
+        encoder=True,
+    ),
     "trees": Kind(table, logs=("history.json", "blend.json"), journal="trials.jsonl"),
 }
 

@@ -16,7 +16,8 @@ from modelwright.models.predictors.out_of_sample import load_out_of_sample
 from modelwright.records import POSITION, Column, Dataset, Estimate, Interval, Plan, Progress, Schema, Seal, Setting
 from modelwright.training import search as room
 from modelwright.training.candidates import blend_weights
-from modelwright.training.search import JOURNAL, Bench, Trial, best_of, search
+from modelwright.training.journal import JOURNAL
+from modelwright.training.search import Bench, Trial, best_of, search
 from modelwright.training.tabular import TabularFit, fit_tabular, train_tabular
 
 COLUMNS = (Column("size", "number"), Column("other", "number"), Column("colour", "category"))

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from modelwright.cli.trials import trials_made, trials_planned
 from modelwright.cli.words import duration, milliseconds, percent, place, size
 from modelwright.records import Interval
 
@@ -126,6 +127,8 @@ def about_plan(plan: Plan, *, every: bool = False) -> Iterator[Line]:
     memory = size(estimate.peak_memory_bytes.value)
     takes = f"about {_range(estimate.seconds)}, {memory}, ${estimate.cost.value:.2f} here"
     yield "Plan", ", ".join(parts) + " · " + takes
+    if plan.search is not None:
+        yield "", trials_planned(plan.search)
     past = estimate.past.get("seconds")
     if past is not None:
         runs = "1 run" if past.runs == 1 else f"median of {past.runs} runs"
@@ -224,6 +227,7 @@ def about_run(run: Run, metric: str) -> Iterator[Line]:
     forecast = f" (forecast off by {percent(off)})" if off is not None else ""
     parts.append(f"{ended[run.status]} in {duration(run.seconds)}{forecast}")
     yield "Train", " · ".join(parts)
+    yield from (("", said) for said in trials_made(run))
     yield from (("", f"not exact: {reason}") for reason in run.not_exact)
     yield from (("", f"! {remark.sentence}") for remark in run.remarks)
 

@@ -1,4 +1,4 @@
-"""The fields of problem.yaml: 36, and 40 at most.
+"""The fields of problem.yaml: 37, and 40 at most.
 
 Each field's description is the comment in a new problem.yaml, the "expected" of its fault and its line in
 the documentation.
@@ -110,6 +110,9 @@ class Training(Section):
     precision: Literal["auto", "fp32", "bf16", "fp16"] = _says("auto, fp32, bf16 or fp16", "auto")
     max_grad_norm: Positive = _says("length at which gradients are clipped, above 0", 1.0)
     seed: Annotated[int, Field(ge=0, lt=2**31)] = _says("whole number from 0 on; the same one repeats all", 0)
+    trials: Annotated[int, Field(ge=1, le=1000)] = _says(
+        "trainings of a network that are compared within the one budget; 1: the plan's own alone", 1
+    )
     budget_minutes: Positive | None = _says("minutes that a whole run may take, above 0", None)
     budget_dollars: Positive | None = _says("dollars that a whole run may cost, at compute.dollars_per_hour", None)
 
@@ -178,6 +181,13 @@ class Problem(Section):
     def _dollars_have_a_price(self) -> Problem:
         if self.training.budget_dollars is not None and not self.compute.dollars_per_hour:
             raise ValueError("training.budget_dollars has no price to count by|compute.dollars_per_hour beside it")
+        return self
+
+    @model_validator(mode="after")
+    def _trials_have_one_worker(self) -> Problem:
+        if self.training.trials > 1 and self.compute.workers > 1:
+            found = f"training.trials {self.training.trials} with compute.workers {self.compute.workers}"
+            raise ValueError(f"{found}|one of the two: 1 trial, or trials that one worker makes in turn")
         return self
 
     @property

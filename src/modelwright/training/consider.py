@@ -68,12 +68,12 @@ def text_bytes(dataset: Dataset) -> int:
 
 def _asked(base: str, wanted: str, method: str) -> Candidate:
     if method in ADAPTED and wanted == "full":
-        missing = _missing(method)
-        return Candidate(base, method, not missing, missing or "named in problem.yaml")
+        lacking = missing(method)
+        return Candidate(base, method, not lacking, lacking or "named in problem.yaml")
     return Candidate(base, wanted, method in ("auto", wanted), "named in problem.yaml")
 
 
-def _missing(method: str) -> str:
+def missing(method: str) -> str:
     """Which package `method` needs that is not installed, or nothing."""
     needed = {"lora": ("peft",), "qlora": ("peft", "bitsandbytes")}[method]
     lacking = [name for name in needed if find_spec(name) is None]
@@ -83,8 +83,8 @@ def _missing(method: str) -> str:
 def _candidate(entry: Entry, schema: Schema, dataset: Dataset, method: str) -> Candidate:
     kind = "scratch" if entry.config else "full"
     if method in ADAPTED and kind == "full":
-        if missing := _missing(method):
-            return Candidate(entry.name, method, False, missing)
+        if lacking := missing(method):
+            return Candidate(entry.name, method, False, lacking)
         kind = method
     if method not in ("auto", kind):
         return Candidate(entry.name, kind, False, f"model.method is {method}")

@@ -29,7 +29,7 @@ from modelwright.records import (
 )
 from modelwright.training.consider import CLASSICAL, LANGUAGE_TASKS, consider
 from modelwright.training.curve import learning_curve
-from modelwright.training.estimate import Forecast, estimated, with_cost
+from modelwright.training.estimate import Forecast, estimated, repeated, with_cost
 from modelwright.training.fit import micro_batches
 from modelwright.training.job import build, load_libraries
 from modelwright.training.memory import Peak, memory_bytes
@@ -37,6 +37,7 @@ from modelwright.training.past import corrected, kind_of_job
 from modelwright.training.preflight import preflight
 from modelwright.training.probe import probe
 from modelwright.training.rules import has_budget, schedule, sizes
+from modelwright.training.space import space
 
 SEARCHED = (0.2, 0.03, 1.0)
 """Of the budget, what the search of a table takes: usually, at least, at most. It ends when nothing more is gained:
@@ -97,7 +98,8 @@ def plan(
     steps, every = origins["steps"].value, origins["validate_every"].value
     kind = kind_of_job(schema, chosen.method)
     estimate = corrected(kind, estimated(forecast, steps=steps, validate_every=every))
-    estimate = with_cost(estimate, problem.compute.dollars_per_hour)
+    dollars = problem.compute.dollars_per_hour
+    estimate = with_cost(estimate, dollars)
     note("trying whether it can learn")
     rate = float(origins["learning_rate"].value)
     asked_rate = problem.training.learning_rate != "auto"
@@ -106,7 +108,23 @@ def plan(
         origins["learning_rate"] = Setting(seen.learning_rate, f"probe: the rule's {rate:g} diverged")
     note("how much more data would bring")
     curve = _curve(dataset, problem, metric, budget_seconds)
-    record = Plan("", dataset.id, chosen.model, chosen.method, origins, estimate, tuple(candidates), seen, curve)
+    search = None
+    if problem.training.trials > 1:
+        search = space(
+            schema, problem, forecast, origins, estimate, base=base, method=chosen.method, budget_seconds=budget_seconds
+        )
+        several = repeated(
+            forecast,
+            estimate,
+            trials=search.trials,
+            longest=max(search.epochs) / origins["epochs"].value,
+            steps=steps,
+            validate_every=every,
+            budget=budget_seconds,
+        )
+        estimate = with_cost(several, dollars)
+    model, method = chosen.model, chosen.method
+    record = Plan("", dataset.id, model, method, origins, estimate, tuple(candidates), seen, curve, search)
     identified: Plan = identify(record)
     return identified
 

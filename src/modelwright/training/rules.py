@@ -10,11 +10,10 @@ from typing import Any
 from modelwright.errors import RefusedError
 from modelwright.models.precision import device
 from modelwright.problem import Problem
-from modelwright.records import Schema, Setting
+from modelwright.records import Schema, Setting, Task
 from modelwright.training.activations import checkpointing
 from modelwright.training.consider import LANGUAGE_TASKS, adapter_sizes
 from modelwright.training.estimate import Forecast
-from modelwright.training.job import Job
 from modelwright.training.language_rules import language_sizes
 
 MAX_TOKENS = 256
@@ -85,23 +84,24 @@ def schedule(forecast: Forecast, problem: Problem, *, scratch: bool, budget_seco
     """
     asked, job = problem.training, forecast.job
     count, per_epoch = len(job.train), len(job.order(0))
-    habits = _habits(job, count, scratch=scratch)
+    habits = _habits(job.predictor.schema.task, job.settings["rank"], count, scratch=scratch)
     epochs, rule = habits.epochs
     if asked.epochs != "auto":
         epochs, rule = float(asked.epochs), "problem.yaml"
     else:
-        affordable = _affordable(forecast, budget_seconds)
+        affordable = affordable_epochs(forecast, budget_seconds)
         if affordable < epochs:
             epochs, rule = affordable, "what the budget allows"
     rate, rate_origin = habits.learning_rate
     if asked.learning_rate != "auto":
         rate, rate_origin = float(asked.learning_rate), "problem.yaml"
     steps = max(1, math.ceil(epochs * per_epoch))
-    every = per_epoch if epochs >= OFTEN_BELOW else max(1, per_epoch // 2)
     return {
         "epochs": Setting(round(epochs, 3), rule),
         "steps": Setting(steps, "epochs x batches"),
-        "validate_every": Setting(min(every, steps), "rule: each epoch, or half of one where there are under two"),
+        "validate_every": Setting(
+            steps_between(epochs, per_epoch), "rule: each epoch, or half of one where there are under two"
+        ),
         "patience": Setting(habits.patience, "rule: validations without a better one before stopping"),
         "learning_rate": Setting(rate, rate_origin),
         "warmup": Setting(0.06, "rule"),
@@ -110,6 +110,22 @@ def schedule(forecast: Forecast, problem: Problem, *, scratch: bool, budget_seco
             round(budget_seconds), "problem.yaml" if has_budget(problem) else "default for this machine"
         ),
     }
+
+
+def steps_between(epochs: float, per_epoch: int) -> int:
+    """The steps from one validation to the next.
+
+    Args:
+        epochs: Of the whole training.
+        per_epoch: Batches of each.
+    """
+    every = per_epoch if epochs >= OFTEN_BELOW else max(1, per_epoch // 2)
+    return min(every, max(1, math.ceil(epochs * per_epoch)))
+
+
+def usual_rate(task: Task, *, rank: int, scratch: bool) -> float:
+    """The rule's learning rate; `rank` is that of adapters, 0 without."""
+    return _habits(task, rank, 1, scratch=scratch).learning_rate[0]
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,16 +138,15 @@ class _Habits:
     head: str
 
 
-def _habits(job: Job, count: int, *, scratch: bool) -> _Habits:
-    rank = job.settings["rank"]
-    if job.predictor.schema.task in LANGUAGE_TASKS:
+def _habits(task: Task, rank: int, count: int, *, scratch: bool) -> _Habits:
+    if task in LANGUAGE_TASKS:
         return _Habits(
             (LANGUAGE_EPOCHS[scratch], "rule: 20 passes from scratch, 3 for a pre-trained language model"),
             (2e-3 if scratch else 2e-4 if rank else 2e-5, "rule: 2e-3 from scratch, 2e-4 for adapters, else 2e-5"),
             3,
             "random",
         )
-    if job.predictor.schema.task == "tagging" and not rank:
+    if task == "tagging" and not rank:
         seen = min(10.0, max(3.0, 12_000 / count)), "rule: 12,000 texts seen, 3 to 10 epochs"
         rate = TAGGING_RATE, f"rule: {TAGGING_RATE:g} for tags of words"
         return _Habits(seen, rate, 3, "linear fit on frozen features")
@@ -144,7 +159,7 @@ def _habits(job: Job, count: int, *, scratch: bool) -> _Habits:
     return _Habits(seen, rate, 3, "linear fit on frozen features")
 
 
-def _affordable(forecast: Forecast, budget_seconds: float) -> float:
+def affordable_epochs(forecast: Forecast, budget_seconds: float) -> float:
     """How many epochs the budget pays for.
 
     Raises:

@@ -6,7 +6,6 @@ depends on the seed and on the trials before it alone, so a search that was kill
 
 from __future__ import annotations
 
-import json
 import math
 import time
 from collections.abc import Callable, Sequence
@@ -29,12 +28,12 @@ from modelwright.models.fitting.trees import (
 )
 from modelwright.models.predictors import log_loss
 from modelwright.models.predictors.trees import raw_answers, spread
-from modelwright.records import plain
+from modelwright.training.journal import enter, entries
+from modelwright.training.proposals import proposals
 
 if TYPE_CHECKING:
     from optuna.distributions import BaseDistribution
 
-JOURNAL = "trials.jsonl"
 STARTUP = 8
 """Trials drawn at random before the estimator has enough to go by; the default settings come first."""
 MOST_TRIALS = 200
@@ -126,7 +125,7 @@ def search(
             least the default settings are tried.
         tell: Told of each trial's number and the least loss so far.
     """
-    trials = _read(folder / JOURNAL)
+    trials = _read(folder)
     while len(trials) < MOST_TRIALS and not _stale(trials):
         usual = float(np.median([trial.seconds for trial in trials])) if trials else 0.0
         if trials and time.monotonic() + usual > deadline:
@@ -137,15 +136,14 @@ def search(
         loss = bench.loss(answers)
         trial = Trial(len(trials), tried, rounds, loss, time.perf_counter() - started)
         trials.append(trial)
-        with (folder / JOURNAL).open("a", encoding="utf-8") as journal:
-            journal.write(json.dumps(plain(trial)) + "\n")
+        enter(folder, trial)
         tell(len(trials), best_of(trials).loss)
     return trials
 
 
 def journaled(folder: Path) -> tuple[int, float]:
     """How many trials are in the journal of `folder`, and the seconds that they took."""
-    trials = _read(folder / JOURNAL)
+    trials = _read(folder)
     return len(trials), sum(trial.seconds for trial in trials)
 
 
@@ -161,21 +159,10 @@ def _stale(trials: Sequence[Trial]) -> bool:
     return before - after < GAIN * abs(before)
 
 
-def _read(path: Path) -> list[Trial]:
-    """The trials of an earlier call; a last line that was cut off by a kill is left out."""
-    if not path.is_file():
-        return []
-    trials = []
-    lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
-    for line in lines:
-        if not line.endswith("\n"):
-            break
-        found = Trial(**json.loads(line))
-        trials.append(replace(found, loss=math.inf) if found.loss is None else found)
-    whole = [line for line in lines if line.endswith("\n")]
-    if len(whole) < len(lines):
-        path.write_text("".join(whole), encoding="utf-8")
-    return trials
+def _read(folder: Path) -> list[Trial]:
+    """The trials of an earlier call."""
+    trials = [Trial(**found) for found in entries(folder)]
+    return [replace(trial, loss=math.inf) if trial.loss is None else trial for trial in trials]
 
 
 def _space(bench: Bench) -> dict[str, BaseDistribution]:
@@ -206,21 +193,14 @@ def _space(bench: Bench) -> dict[str, BaseDistribution]:
 
 def _propose(bench: Bench, trials: Sequence[Trial]) -> dict[str, Any]:
     """What the next trial tries: the defaults first, then draws, then what the estimator expects most of."""
-    import optuna
-
     first: list[dict[str, Any]] = [{}, WHOLE]
     if bench.logged is not None:
         first.append({"target": "logarithm"})
     if len(trials) < len(first):
         return first[len(trials)]
-    optuna.logging.set_verbosity(optuna.logging.ERROR)
     space = _space(bench)
-    sampler = optuna.samplers.TPESampler(
-        seed=bench.seed * MOST_TRIALS + len(trials), n_startup_trials=STARTUP, multivariate=True
-    )
-    study = optuna.create_study(sampler=sampler)
-    for trial in trials:
-        if set(space) <= set(trial.tried):
-            params = {key: trial.tried[key] for key in space}
-            study.add_trial(optuna.trial.create_trial(params=params, distributions=space, value=trial.loss))
-    return {**study.ask(space).params, "learning_rate": SEARCH_RATE}
+    tried = [
+        ({key: trial.tried[key] for key in space}, trial.loss) for trial in trials if set(space) <= set(trial.tried)
+    ]
+    seed = bench.seed * MOST_TRIALS + len(trials)
+    return {**next(proposals(space, tried, seed=seed, startup=STARTUP)), "learning_rate": SEARCH_RATE}

@@ -8,9 +8,10 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
+from typing import Any, Literal
 
 from modelwright.data.parts import read_part
 from modelwright.errors import RefusedError
@@ -33,6 +34,7 @@ from modelwright.training.past import kind_of_job, remember
 from modelwright.training.reporters import Reports, Subject, check
 from modelwright.training.sharding import chosen
 from modelwright.training.trained import begin
+from modelwright.training.trials import GoOn, Pruned, train_trials
 from modelwright.training.underway import Tell, UnderWay, take_best, under_way
 
 _COUNTED = {"language-modeling": "tokens", "generation": "answered tokens", "tagging": "tagged words"}
@@ -51,6 +53,7 @@ def train(
     place: Place = ALONE,
     progress: Tell = lambda progress: None,
     report_to: Sequence[str] = (),
+    go_on: GoOn | None = None,
 ) -> Run:
     """The run that `plan` describes, in `folder`: its logs, checkpoints/ while it lasts, and predictor/.
 
@@ -65,8 +68,11 @@ def train(
         place: This worker's among those that train together; all are called alike, the first one writes.
         progress: Told of each step, with time left.
         report_to: Names of REPORTERS, which hear of the run too.
+        go_on: Asked after each validation of a trial that others came before; such a one takes what memory they left,
+            and no forecast learns from it.
 
     Raises:
+        Pruned: `go_on` said no.
         InputError: a reporter is unknown, not installed, or cannot be opened.
         RefusedError: training diverged (the best checkpoint so far is kept), or the memory that it needs is not free.
         ResourceError: the disk is full; the checkpoint before is intact.
@@ -84,11 +90,23 @@ def train(
         return run
     base = locate(plan.model, folder=project)
     basis = basis_of(dataset, plan, base, processes=place.workers)
+    if plan.search is not None:
+        assert place.workers == 1, "the problem refuses trials by several workers"
+        return train_trials(
+            plan,
+            partial(train, dataset, metric=metric, project=project, report_to=report_to),
+            basis=basis,
+            metric=metric,
+            folder=folder,
+            budget_seconds=budget_seconds,
+            progress=progress,
+        )
     if (found := finished(basis, folder)) is not None:
         return found
     settings = {name: each.value for name, each in plan.settings.items()}
     load_libraries(settings)
-    still_fits(plan.estimate)
+    if go_on is None:
+        still_fits(plan.estimate)
     clock = Clock()
 
     def built(device: str | None) -> Job:
@@ -113,9 +131,9 @@ def train(
         with under.logs:
             reports = _reports(told, plan, folder, project, under.course.step if under.went_on else None, progress)
             try:
-                status = _steps(under, reports, clock, budget_seconds=budget_seconds, progress=progress)
+                status = _steps(under, reports, clock, budget_seconds=budget_seconds, go_on=go_on, progress=progress)
                 made = None
-                if group.first:
+                if group.first and status != "pruned":
                     if group.sharded:  # what is saved is whole, and no worker's network is
                         job = built("cpu")
                         under.held = begin(job)
@@ -127,13 +145,17 @@ def train(
                 reports.end("failed")
                 raise
         reports.end(status)
-        if made is not None and not under.went_on:  # one that was killed has started twice
+        if status == "pruned":
+            raise Pruned(under.course)
+        if made is not None and go_on is None and not under.went_on:  # one that was killed has started twice
             actual = {"seconds": made.seconds, "peak_memory_bytes": float(made.peak_memory_bytes)}
             remember(kind_of_job(dataset.schema, plan.method), plan.estimate, actual, off=made.forecast_error)
         return group.record(made, Run)
 
 
-def _steps(under: UnderWay, reports: Reports, clock: Clock, *, budget_seconds: float, progress: Tell) -> Status:
+def _steps(
+    under: UnderWay, reports: Reports, clock: Clock, *, budget_seconds: float, go_on: GoOn | None, progress: Tell
+) -> Status | Literal["pruned"]:
     """Take the steps that are left; why they ended."""
     job, course, logs, group = under.held.job, under.course, under.logs, under.group
     settings = job.settings
@@ -141,7 +163,12 @@ def _steps(under: UnderWay, reports: Reports, clock: Clock, *, budget_seconds: f
     if course.best is None:
         reports.validation(under.validate())
         under.watch.validation(logs.history, best_step=0)
-    status = _ended(course, settings, budget_seconds)
+
+    def over() -> Status | Literal["pruned"] | None:
+        ended = _ended(course, settings, budget_seconds)
+        return "pruned" if ended is None and go_on is not None and not go_on(logs.history) else ended
+
+    status = over()
     loop = steps(
         job.network,
         job.objective,
@@ -167,7 +194,7 @@ def _steps(under: UnderWay, reports: Reports, clock: Clock, *, budget_seconds: f
             reports.validation(under.validate())
             if group.first:
                 under.tell(under.watch.validation(logs.history, best_step=course.best_step), progress)
-            status = _ended(course, settings, budget_seconds)
+            status = over()
         elif group.number(time.perf_counter() - under.saved) > checkpoints.EVERY_SECONDS:
             under.save()
         rate = (time.perf_counter() - looped) / (step.number - start)

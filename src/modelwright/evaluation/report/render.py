@@ -69,7 +69,7 @@ def render(
         slice_metric=slice_metric(report.metric, dataset.schema),
         verdict=texts.verdict(report, goal),
         gain=texts.gain(report),
-        limits=texts.limits(report, dataset),
+        limits=texts.limits(report, dataset, trials=len(story.run.trials) if story.run else 0),
         made=texts.made(report, dataset, story, seed),
         facts=tables.facts(report, dataset),
         headline_strip=tables.strip(report.metric, report.metrics.get(report.metric), goal),

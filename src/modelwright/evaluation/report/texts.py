@@ -101,8 +101,8 @@ def limits_kept(report: Report, problem: Problem | None) -> list[tuple[str, bool
     return [(text, met) for text, met in kept if met is not None]
 
 
-def limits(report: Report, dataset: Dataset) -> list[str]:
-    """What the figures do not say."""
+def limits(report: Report, dataset: Dataset, trials: int = 0) -> list[str]:
+    """What the figures do not say; `trials` is how many trainings the model is the best of."""
     said = [
         "An interval covers which examples happened to be judged, 95 times in 100. It does not cover another "
         "training run, a mistake in the labels, or examples from elsewhere or from later.",
@@ -113,6 +113,8 @@ def limits(report: Report, dataset: Dataset) -> list[str]:
             "Choices were made on the validation part, so its figures lean to the bright side; the sealed test "
             "part has not been asked for this page."
         )
+        if trials > 1:
+            said[-1] += f" The trained network is the best of {trials} on these same examples, which flatters it."
     elif report.looks_used is not None:
         allowed = dataset.seal.looks_allowed
         said.append(
@@ -136,7 +138,9 @@ def made(report: Report, dataset: Dataset, story: Story, seed: int) -> list[tupl
     if story.run:
         lines += [("run", story.run.id), ("weights (SHA-256)", story.run.weights_sha256)]
     if story.plan:
-        lines += [("plan", story.plan.id), ("model", f"{story.plan.model}, {story.plan.method}")]
+        trials = story.run.trials if story.run else ()
+        method = next((str(each.settings["method"]) for each in trials if each.chosen), story.plan.method)
+        lines += [("plan", story.plan.id), ("model", f"{story.plan.model}, {method}")]
     lines += [
         ("dataset", dataset.id),
         ("source", dataset.source),
