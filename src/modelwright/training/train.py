@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -21,7 +22,7 @@ from modelwright.models.catalogue import locate
 from modelwright.models.precision import device as best_device
 from modelwright.records import Dataset, Plan, Progress, Run
 from modelwright.training import checkpoint as checkpoints
-from modelwright.training.basis import basis_of
+from modelwright.training.basis import Basis, basis_of
 from modelwright.training.course import Clock, Course, Status
 from modelwright.training.finish import finish, finished, keep
 from modelwright.training.fit import still_fits
@@ -29,7 +30,7 @@ from modelwright.training.job import Job, build, load_libraries
 from modelwright.training.logs import HISTORY
 from modelwright.training.loop import Step, steps
 from modelwright.training.memory import Peak, memory_bytes
-from modelwright.training.parallel import joined
+from modelwright.training.parallel import Group, joined
 from modelwright.training.past import kind_of_job, remember
 from modelwright.training.reporters import Reports, Subject, check
 from modelwright.training.sharding import chosen
@@ -103,54 +104,99 @@ def train(
         )
     if (found := finished(basis, folder)) is not None:
         return found
-    settings = {name: each.value for name, each in plan.settings.items()}
-    load_libraries(settings)
+    asked = _Asked(dataset, plan, base, metric, folder, project, budget_seconds, progress, report_to, go_on)
+    load_libraries(asked.settings)
     if go_on is None:
         still_fits(plan.estimate)
-    clock = Clock()
+    with joined(place) as group:
+        return group.record(_made(asked, basis, group, sharding), Run)
 
-    def built(device: str | None) -> Job:
+
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    """What `train` was asked."""
+
+    dataset: Dataset
+    plan: Plan
+    base: Path | str
+    metric: str
+    folder: Path
+    project: Path
+    budget_seconds: float
+    progress: Tell
+    report_to: Sequence[str]
+    go_on: GoOn | None
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """The plan's."""
+        return {name: each.value for name, each in self.plan.settings.items()}
+
+    def built(self, device: str | None) -> Job:
+        """The job, on that device or the best there is."""
         return build(
-            dataset.schema,
-            read_part(dataset, "train"),
-            read_part(dataset, "validation"),
-            base=base,
-            settings=settings,
+            self.dataset.schema,
+            read_part(self.dataset, "train"),
+            read_part(self.dataset, "validation"),
+            base=self.base,
+            settings=self.settings,
             device=device,
-            note=lambda what: progress(Progress("train", what, 0)),
+            note=lambda what: self.progress(Progress("train", what, 0)),
         )
 
-    with joined(place) as group, Peak() as peak, TemporaryDirectory() as spare:
-        job = built("cpu" if group.workers > 1 else None)
-        group.sharded = chosen(sharding, job.network, group, settings)
+
+def _made(asked: _Asked, basis: Basis, group: Group, sharding: str) -> Run | None:
+    """The run, by the first worker; None by the others, who took the same steps."""
+    clock, plan, progress = Clock(), asked.plan, asked.progress
+    with Peak() as peak, TemporaryDirectory() as spare:
+        job = asked.built("cpu" if group.workers > 1 else None)
+        group.sharded = chosen(sharding, job.network, group, asked.settings)
         if not group.sharded:
             job.network.to(best_device())
-        under = under_way(job, group, basis, metric=metric, folder=folder, spare=Path(spare), progress=progress)
+        under = under_way(
+            job, group, basis, metric=asked.metric, folder=asked.folder, spare=Path(spare), progress=progress
+        )
         clock.began -= under.course.seconds
-        told = report_to if group.first else ()
+        told, begun = asked.report_to if group.first else (), under.course.step if under.went_on else None
         with under.logs:
-            reports = _reports(told, plan, folder, project, under.course.step if under.went_on else None, progress)
+            reports = _reports(told, plan, asked.folder, asked.project, begun, progress)
             try:
+                budget_seconds, go_on = asked.budget_seconds, asked.go_on
                 status = _steps(under, reports, clock, budget_seconds=budget_seconds, go_on=go_on, progress=progress)
-                made = None
-                if group.first and status != "pruned":
-                    if group.sharded:  # what is saved is whole, and no worker's network is
-                        job = built("cpu")
-                        under.held = begin(job)
-                    take_best(under, folder)
-                    with checkpoints.writing(folder, "the predictor", "the checkpoints are intact"):
-                        made = finish(job, dataset, plan, under, status, clock=clock, peak=peak, folder=folder)
-                        keep(made, basis, folder)
+                made = None if status == "pruned" else _saved(asked, job, under, status, clock=clock, peak=peak)
             except BaseException:
                 reports.end("failed")
                 raise
-        reports.end(status)
-        if status == "pruned":
-            raise Pruned(under.course)
-        if made is not None and go_on is None and not under.went_on:  # one that was killed has started twice
-            actual = {"seconds": made.seconds, "peak_memory_bytes": float(made.peak_memory_bytes)}
-            remember(kind_of_job(dataset.schema, plan.method), plan.estimate, actual, off=made.forecast_error)
-        return group.record(made, Run)
+    reports.end(status)
+    if status == "pruned":
+        raise Pruned(under.course)
+    if made is not None and asked.go_on is None and not under.went_on:  # one that was killed has started twice
+        actual = {"seconds": made.seconds, "peak_memory_bytes": float(made.peak_memory_bytes)}
+        remember(kind_of_job(asked.dataset.schema, plan.method), plan.estimate, actual, off=made.forecast_error)
+    return made
+
+
+def _saved(asked: _Asked, job: Job, under: UnderWay, status: Status, *, clock: Clock, peak: Peak) -> Run | None:
+    """The record of the run whose best weights were saved, by the first worker.
+
+    Args:
+        asked: Of `train`.
+        job: As it was built, not as training had it.
+        under: Its steps are taken.
+        status: Why they ended.
+        clock: Of the run.
+        peak: Its memory's.
+    """
+    if not under.group.first:
+        return None
+    if under.group.sharded:  # what is saved is whole, and no worker's network is
+        job = asked.built("cpu")
+        under.held = begin(job)
+    take_best(under, asked.folder)
+    with checkpoints.writing(asked.folder, "the predictor", "the checkpoints are intact"):
+        made = finish(job, asked.dataset, asked.plan, under, status, clock=clock, peak=peak, folder=asked.folder)
+        keep(made, under.basis, asked.folder)
+    return made
 
 
 def _steps(
