@@ -25,9 +25,11 @@ from modelwright.records import (
     Interval,
     Latency,
     Plan,
+    Run,
     RungScore,
     Schema,
     Setting,
+    Trial,
     Verdict,
 )
 
@@ -83,7 +85,10 @@ def story(dataset: Dataset) -> Story:
     verdict = Verdict("v", dataset.id, "macro_f1", "validation", rungs, "train", "constant", EVIL)
     estimate = Estimate(Interval(1.0), Interval(1.0), Interval(0.0))
     plan = Plan("p", dataset.id, EVIL, "full", {"learning_rate": Setting(3e-5, EVIL)}, estimate, ())
-    return Story(problem, verdict, plan)
+    tried = [{"method": method, "learning_rate": 3e-5, "batch_size": 16} for method in ("full", EVIL)]
+    trials = (Trial(0, tried[0], "pruned", None, 0.5, 1.0, False), Trial(1, tried[1], "completed", 0.9, 0.4, 1.0, True))
+    run = Run("r", "p", "", "0" * 64, "completed", 9, 9, 0.1, {}, 1.0, 1, {}, trials=trials)
+    return Story(problem, verdict, plan, run)
 
 
 HISTORY = [HistoryPoint(e, 10 * e, 1 / e, 1.2 / e, None, 1 - 1 / (e + 1)) for e in range(1, 5)]
@@ -146,6 +151,16 @@ def test_the_page_tells_the_story(made: Made, tmp_path: Path) -> None:
         have <b>them</b> checked|What the figures do not say|learning_rate|0123456789abcdef|✓ 95% of answers"""
     for each in re.split(r"\||\n\s+", said):
         assert each in found, each
+
+
+def test_the_page_shows_the_trials(made: Made, tmp_path: Path) -> None:
+    """The second of two was kept; the first was stopped before a score was taken."""
+    text = " ".join(Reader(page_of(text_data(made, 2), tmp_path)).text.split())
+    assert "Trials: the best on the validation part was kept" in text
+    first, second = text.index("learning_rate 3e-05, batch_size 16"), text.rindex("learning_rate 3e-05, batch_size 16")
+    assert first < text.index("0.5000", first) < text.index("pruned", first) < text.index("2 (kept)", first) < second
+    assert "0.9000" in text[second:] and "0.4000" in text[second:]
+    assert "The trained network is the best of 2 on these same examples, which flatters it." in text
 
 
 def test_the_same_report_is_the_same_file(made: Made, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
