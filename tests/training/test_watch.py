@@ -99,6 +99,21 @@ def test_a_loss_that_comes_back_is_not_lost_and_one_that_stays_is() -> None:
     assert not [remark for remark in seen([*flat(200), *flat(60, level=3), *flat(400)]) if remark.kind == "lost"]
 
 
+def test_nothing_is_lost_while_validation_knows_better() -> None:
+    """Losses of .9 after a start at .3, where knowing nothing gives .69: dropout over a head that was fitted before."""
+
+    def point(step: int, loss: float) -> HistoryPoint:
+        return HistoryPoint(epoch=step / 100, step=step, train_loss=0.3, validation_loss=loss)
+
+    for later, lost in ((0.4, False), (1.2, True)):
+        watch = Watch(steps=1000, learning_rate=1e-4, chance=0.69)
+        watch.validation([point(0, 0.35)], best_step=0)
+        said = [*watch.step(1, 0.9), *watch.validation([point(0, 0.35), point(1, later)], best_step=0)]
+        for number in range(2, 600):
+            said += watch.step(number, 0.9)
+        assert ("lost" in {remark.kind for remark in said}) == lost
+
+
 def test_what_is_lost() -> None:
     """Began at .4, knowing nothing is 1.1: 1.05 is above .95 of it, so it knows nothing any more; .9 is not yet."""
     assert is_lost(0.4, 1.05, chance=1.1) and not is_lost(0.4, 0.9, chance=1.1)

@@ -62,6 +62,7 @@ class Watch:
         self._last: deque[float] = deque(maxlen=WINDOW)
         self._above = 0  # losses in a row above the calm ones
         self._lost_since: int | None = None
+        self._sound = False  # validation, last asked, says that something is known still
         self._told: set[str] = set()
         self.remarks: list[Remark] = []
 
@@ -77,6 +78,9 @@ class Watch:
         """What the validations so far show; the last of them was just made."""
         if history[0].step == 0:
             self._began = history[0].train_loss
+        first, last = history[0].validation_loss, history[-1].validation_loss
+        if first is not None and last is not None:
+            self._sound = len(history) > 1 and not is_lost(first, last, chance=self._chance)
         said = None if "overfitting" in self._told else overfitting(history, best_step=best_step)
         return self._keep([said])
 
@@ -115,7 +119,7 @@ class Watch:
             return None
         began = float(np.median(self._beginning[:BEGINNING])) if self._began is None else self._began
         now = float(np.median(self._last))
-        if not is_lost(began, now, chance=self._chance):
+        if self._sound or not is_lost(began, now, chance=self._chance):  # dropout may hide what is known
             self._lost_since = None
             return None
         self._lost_since = self._lost_since or number
