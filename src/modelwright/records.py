@@ -15,6 +15,8 @@ from dataclasses import dataclass, field
 from typing import Any, Literal, NamedTuple
 
 Task = Literal["classification", "multilabel", "regression", "tagging", "generation", "language-modeling"]
+LANGUAGE_TASKS: tuple[Task, ...] = ("generation", "language-modeling")
+"""What language models are for."""
 InputKind = Literal["text", "image", "table"]
 ColumnKind = Literal["number", "category", "boolean", "date", "text", "messages", "image", "identifier", "constant"]
 Severity = Literal["info", "warning", "error"]

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import polars as pl
 
-from modelwright.records import ColumnKind, Finding, Schema
+from modelwright.records import LANGUAGE_TASKS, ColumnKind, Finding, Schema
 
 IMBALANCED = 10
 """The commonest class outnumbers the rarest by more than this: a common rule of thumb, not measured."""
@@ -83,7 +83,7 @@ def about_classes(counts: dict[str, int], *, several: bool = False, things: str 
 
 def about_texts(examples: pl.DataFrame, schema: Schema) -> Iterator[Finding]:
     """Texts that a model had better not learn to write: nothing but marks, the same over and over, very long ones."""
-    if schema.task not in ("generation", "language-modeling"):
+    if schema.task not in LANGUAGE_TASKS:
         return
     column = schema.output if schema.task == "generation" else schema.names[0]
     texts = examples[column]

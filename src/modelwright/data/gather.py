@@ -24,7 +24,7 @@ from modelwright.data.splits import FREE, TEST
 from modelwright.data.tokens import with_texts
 from modelwright.errors import Fault, SourceError
 from modelwright.problem import Problem
-from modelwright.records import POSITION, Finding, Progress, Schema
+from modelwright.records import LANGUAGE_TASKS, POSITION, Finding, Progress, Schema
 from modelwright.registry import suggestion
 
 Told = Callable[[Progress], None]
@@ -191,7 +191,7 @@ def _read(problem: Problem, locator: str, folder: Path, query: str | None, progr
 
 def _as_texts(raw: pl.DataFrame, frame: pl.DataFrame, schema: Schema) -> pl.DataFrame:
     """`frame` with texts as they were read where texts are answered or learnt, and with their bytes counted."""
-    if schema.task not in ("generation", "language-modeling"):
+    if schema.task not in LANGUAGE_TASKS:
         return frame
     found = frame.with_columns(raw[name].cast(pl.String) for name in schema.names if name in raw.columns)
     if schema.task == "generation" or schema.names[0] not in raw.columns:

@@ -6,7 +6,7 @@ import polars as pl
 
 from modelwright.data.spans import are_spans, fits
 from modelwright.errors import Fault, SourceError
-from modelwright.records import Column, ColumnKind
+from modelwright.records import LANGUAGE_TASKS, Column, ColumnKind
 
 
 def text_of_spans(
@@ -52,7 +52,7 @@ def check_several(column: pl.Series, task: str) -> None:
         todo = "tags of tokens go in a CoNLL file, or in lists `tokens` and `tags` of JSON"
         expected = "lists of spans: [{start, end, label}], in characters"
         raise SourceError(Fault(where, "holds no spans", expected, todo))
-    if task in ("generation", "language-modeling"):
+    if task in LANGUAGE_TASKS:
         return
     if task != "classification" and column.dtype == pl.String and are_spans(column):
         raise SourceError(Fault(where, "holds spans of a text", "classes or numbers", "set task: tagging"))

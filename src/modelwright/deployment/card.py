@@ -17,7 +17,7 @@ from modelwright.deployment.signature import SAID, Signature, example_input
 from modelwright.models.predictors import Predictor, completer_of
 from modelwright.models.predictors.decision import Decision
 from modelwright.models.predictors.thresholds import Thresholds
-from modelwright.records import Schema
+from modelwright.records import LANGUAGE_TASKS, Schema
 
 COLUMNS = 6  # of the example call
 SHOWN_CLASSES = 30
@@ -154,7 +154,7 @@ def _figures(report: Mapping[str, Any], problem: Mapping[str, Any]) -> Iterator[
 
 def _limits(schema: Schema, dataset: Mapping[str, Any], report: Mapping[str, Any]) -> Iterator[str]:
     yield "- It knows only what its data showed; on inputs of another origin the figures above do not hold."
-    if schema.task in ("generation", "language-modeling"):
+    if schema.task in LANGUAGE_TASKS:
         yield "- What it writes may be untrue, and may repeat what it learnt from word for word."
     if schema.task == "tagging":
         yield "- It labels whole words, and no span lies within another."

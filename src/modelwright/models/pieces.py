@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from modelwright.models.text import Tokens
+from modelwright.models.text import Tokens, ranges
 from modelwright.models.words import Place, places_of
 
 if TYPE_CHECKING:
@@ -53,12 +53,12 @@ class Pieces:
         """The texts at `indices` alone."""
         first_N = np.searchsorted(self.owner_W, np.arange(len(self) + 1))
         word_N = np.concatenate([[0], np.cumsum([len(each) for each in self.places_N])])
-        windows = _ranges(first_N, indices)
+        windows = ranges(first_N, indices)
         moved = np.full(len(self.tokens.flat) + 1, -1)  # the last place is that of no token
         moved[self.tokens.places(windows)] = np.arange(int(self.tokens.lengths_N[windows].sum()))
         owner_W = np.repeat(np.arange(len(indices)), np.diff(first_N)[indices])
         places = tuple(self.places_N[i] for i in indices)
-        return Pieces(self.tokens.take(windows), owner_W, places, moved[self.carrier_V[_ranges(word_N, indices)]])
+        return Pieces(self.tokens.take(windows), owner_W, places, moved[self.carrier_V[ranges(word_N, indices)]])
 
     def batch(self, windows: np.ndarray, *, training: bool = False) -> dict[str, Tensor]:
         """What the network reads of these windows, padded on the right."""
@@ -78,12 +78,6 @@ class Pieces:
         carried = np.flatnonzero(self.carrier_V >= 0)[::-1]  # of words that share a token the first counts
         found[self.carrier_V[carried]] = tags_V[carried]
         return found
-
-
-def _ranges(bounds: np.ndarray, indices: np.ndarray) -> np.ndarray:
-    """All numbers from bounds[i] to before bounds[i + 1], for each i of `indices` in turn."""
-    pieces = [np.arange(bounds[i], bounds[i + 1]) for i in indices]
-    return np.concatenate(pieces).astype(np.int64) if pieces else np.zeros(0, dtype=np.int64)
 
 
 def pieces_of(tokenizer: Any, texts: Sequence[str], *, length: int, overlap: int) -> Pieces:

@@ -77,8 +77,13 @@ class Tokens:
 
     def places(self, indices: np.ndarray) -> np.ndarray:
         """Where in `flat` the tokens of these texts stand, one text after the other."""
-        pieces = [np.arange(self.starts[i], self.starts[i + 1]) for i in indices]
-        return np.concatenate(pieces) if pieces else np.zeros(0, dtype=np.int64)
+        return ranges(self.starts, indices)
+
+
+def ranges(bounds: np.ndarray, indices: np.ndarray) -> np.ndarray:
+    """All numbers from bounds[i] to before bounds[i + 1], for each i of `indices` in turn."""
+    pieces = [np.arange(bounds[i], bounds[i + 1]) for i in indices]
+    return np.concatenate(pieces).astype(np.int64) if pieces else np.zeros(0, dtype=np.int64)
 
 
 def texts_of(schema: Schema, examples: pl.DataFrame) -> list[str]:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from modelwright.models.text import IGNORED, Tokens
+from modelwright.models.text import IGNORED, Tokens, ranges
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -49,9 +49,8 @@ class Windows:
     def take(self, indices: np.ndarray) -> Windows:
         """The texts at `indices` alone."""
         first_N = np.searchsorted(self.owner_W, np.arange(self.count + 1))
-        pieces = [np.arange(first_N[i], first_N[i + 1]) for i in indices]
-        chosen = np.concatenate(pieces) if pieces else np.zeros(0, dtype=np.int64)
-        owners = np.repeat(np.arange(len(indices)), [len(each) for each in pieces])
+        chosen = ranges(first_N, indices)
+        owners = np.repeat(np.arange(len(indices)), np.diff(first_N)[indices])
         return Windows(self.tokens.take(chosen), self.targets[self.tokens.places(chosen)], owners, len(indices))
 
     def batch(self, windows: np.ndarray, *, training: bool = False) -> dict[str, Tensor]:

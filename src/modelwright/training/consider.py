@@ -11,14 +11,12 @@ from modelwright.data.parts import read_part
 from modelwright.models.catalogue import Entry, catalogue, locate, on_this_machine
 from modelwright.models.precision import device
 from modelwright.problem import Problem
-from modelwright.records import Candidate, Dataset, Schema, Setting
+from modelwright.records import LANGUAGE_TASKS, Candidate, Dataset, Schema, Setting
 
 CLASSICAL = "trees, linear and their blend"
 ADAPTED = ("lora", "qlora")
 RANK = 16
 """Of adapters: on small data a classifier gains nothing from more (Hu et al. 2021, table 6, find 8 enough)."""
-LANGUAGE_TASKS = ("language-modeling", "generation")
-"""What language models are for."""
 
 
 def consider(schema: Schema, dataset: Dataset, problem: Problem, *, folder: Path) -> list[Candidate]:

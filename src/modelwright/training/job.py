@@ -12,7 +12,7 @@ import polars as pl
 
 from modelwright.models.inputs import Features
 from modelwright.models.predictors import Predictions, Predictor
-from modelwright.records import Schema
+from modelwright.records import LANGUAGE_TASKS, Schema
 from modelwright.training.batches import epoch_order
 from modelwright.training.loop import Recipe
 from modelwright.training.objectives import IGNORED, Batch, Objective
@@ -223,7 +223,7 @@ def build(
     Raises:
         InputError: the model cannot be read, or its input kind is another.
     """
-    if schema.task in ("language-modeling", "generation"):
+    if schema.task in LANGUAGE_TASKS:
         from modelwright.training.languages import build_language
 
         return build_language(schema, train, validation, base=base, settings=settings, device=device, note=note)
@@ -238,5 +238,10 @@ def build(
 
 def spread(train: Inputs, validation: Inputs) -> Inputs:
     """The training examples to watch, from all over the part."""
-    count = min(len(train), MOST_WATCHED, max(LEAST_WATCHED, len(validation)))
-    return train.take(np.linspace(0, len(train) - 1, count).astype(int))
+    return train.take(watched_among(len(train), len(validation)))
+
+
+def watched_among(count: int, validation: int) -> np.ndarray:
+    """Which of `count` training examples are watched beside so many of validation: from all over the part."""
+    watched = min(count, MOST_WATCHED, max(LEAST_WATCHED, validation))
+    return np.linspace(0, count - 1, watched).astype(int)

@@ -21,7 +21,7 @@ from modelwright.models.predictors.language_model import LanguageModel, Wording
 from modelwright.models.text import texts_of
 from modelwright.models.windows import Windows, windows_of
 from modelwright.records import Schema
-from modelwright.training.job import LEAST_WATCHED, MOST_WATCHED, Inputs, Job, Part
+from modelwright.training.job import Inputs, Job, Part, watched_among
 from modelwright.training.objectives import OBJECTIVES
 from modelwright.training.streams import stream_of
 
@@ -63,7 +63,7 @@ def build_language(
     predictor = LanguageModel(schema, network, Wording(max_length=settings["max_length"]), tokenizer)
     if schema.task == "generation":
         _set_wording(predictor, train, model=str(base), scratch=isinstance(base, str))
-    watched = train[_spread(len(train), len(validation))]
+    watched = train[watched_among(len(train), len(validation))]
     learnt, notes = _learnt(predictor, schema, train, settings)
     return Job(
         predictor=predictor,
@@ -147,12 +147,6 @@ def _learnt(
     ]
     learnt = Inputs(found.tokens, found.targets_flat, np.zeros(len(found)), by_token=True)
     return learnt, (*told, *found.notes)
-
-
-def _spread(count: int, validation: int) -> np.ndarray:
-    """Which training texts are watched: from all over the part."""
-    watched = min(count, MOST_WATCHED, max(LEAST_WATCHED, validation))
-    return np.linspace(0, count - 1, watched).astype(int)
 
 
 def _judged(predictor: LanguageModel, schema: Schema, examples: pl.DataFrame) -> Inputs:

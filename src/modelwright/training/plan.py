@@ -16,6 +16,7 @@ from modelwright.models.encode import is_remembered
 from modelwright.models.precision import best_precision
 from modelwright.problem import Problem
 from modelwright.records import (
+    LANGUAGE_TASKS,
     Candidate,
     Dataset,
     Estimate,
@@ -27,7 +28,7 @@ from modelwright.records import (
     Setting,
     identify,
 )
-from modelwright.training.consider import CLASSICAL, LANGUAGE_TASKS, consider
+from modelwright.training.consider import CLASSICAL, consider
 from modelwright.training.curve import learning_curve
 from modelwright.training.estimate import Forecast, estimated, repeated, with_cost
 from modelwright.training.fit import micro_batches

@@ -17,8 +17,7 @@ import polars as pl
 
 from modelwright.errors import RefusedError
 from modelwright.models.text import texts_of
-from modelwright.records import Preflight, Schema, Shown
-from modelwright.training.consider import LANGUAGE_TASKS
+from modelwright.records import LANGUAGE_TASKS, Preflight, Schema, Shown
 from modelwright.training.job import Inputs, Job
 from modelwright.training.loop import Recipe, steps
 from modelwright.training.objectives import IGNORED

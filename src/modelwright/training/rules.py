@@ -10,9 +10,9 @@ from typing import Any
 from modelwright.errors import RefusedError
 from modelwright.models.precision import device
 from modelwright.problem import Problem
-from modelwright.records import Schema, Setting, Task
+from modelwright.records import LANGUAGE_TASKS, Schema, Setting, Task
 from modelwright.training.activations import checkpointing
-from modelwright.training.consider import LANGUAGE_TASKS, adapter_sizes
+from modelwright.training.consider import adapter_sizes
 from modelwright.training.estimate import Forecast
 from modelwright.training.language_rules import language_sizes
 

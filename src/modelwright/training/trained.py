@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from modelwright.errors import IntegrityError
+from modelwright.records import LANGUAGE_TASKS
 from modelwright.training.job import Job
 from modelwright.training.optim import Optimizer, adamw, muon
 from modelwright.training.rows import Lean, lean
@@ -109,7 +110,7 @@ def begin(job: Job, *, sharded: bool = False) -> Trained:
 
 
 def _speaks(job: Job) -> bool:
-    return job.predictor.schema.task in ("language-modeling", "generation")
+    return job.predictor.schema.task in LANGUAGE_TASKS
 
 
 def _base(job: Job, *, quantised: bool = False) -> nn.Module:

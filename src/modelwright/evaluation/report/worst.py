@@ -15,7 +15,7 @@ from modelwright.evaluation.metrics import each_N, find
 from modelwright.evaluation.report.marked import Piece, marked
 from modelwright.evaluation.words import figure, number
 from modelwright.models.predictors import Predictions
-from modelwright.records import POSITION, Schema
+from modelwright.records import LANGUAGE_TASKS, POSITION, Schema
 
 AT_MOST = 12
 """Errors that a reader is shown."""
@@ -70,7 +70,7 @@ def worst_errors(
         metric: What written answers are ranked by.
     """
     truth_N = targets_N(schema, examples)
-    if schema.task in ("generation", "language-modeling"):
+    if schema.task in LANGUAGE_TASKS:
         return _worst_texts(schema, examples, truth_N, predictions, metric)
     badness_N = _badness_N(schema, truth_N, predictions)
     worst = np.argsort(-badness_N, kind="stable")[:AT_MOST]

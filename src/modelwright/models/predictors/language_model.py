@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 import time
 from collections.abc import Sequence
@@ -14,9 +13,9 @@ import numpy as np
 import polars as pl
 
 from modelwright.data.parts import objects
-from modelwright.errors import IntegrityError
 from modelwright.models.portions import by_length
 from modelwright.models.predictors import Predictions
+from modelwright.models.predictors.prepared import load_preparation, save_preparation
 from modelwright.records import Schema
 
 if TYPE_CHECKING:
@@ -203,8 +202,7 @@ class LanguageModel:
         with quiet():
             self.network.model.save_pretrained(folder, safe_serialization=True)
         self.tokenizer.save_pretrained(folder)
-        fields = {name: getattr(self.preparation, name) for name in Wording.__dataclass_fields__}
-        (folder / "preparation.json").write_text(json.dumps(fields), encoding="utf-8")
+        save_preparation(self.preparation, folder)
 
     @classmethod
     def load(cls, folder: Path, schema: Schema) -> LanguageModel:
@@ -216,10 +214,7 @@ class LanguageModel:
         from modelwright.models.language import language_in
         from modelwright.models.text import tokenizer_from
 
-        try:
-            preparation = Wording(**json.loads((folder / "preparation.json").read_text(encoding="utf-8")))
-        except (OSError, ValueError, TypeError) as error:
-            raise IntegrityError(f"{folder / 'preparation.json'}: {error}") from error
+        preparation = load_preparation(Wording, folder)
         return cls(schema, language_in(folder, "causal").eval(), preparation, tokenizer_from(folder))
 
 

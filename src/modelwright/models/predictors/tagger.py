@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -10,10 +9,10 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 import polars as pl
 
-from modelwright.errors import IntegrityError
 from modelwright.models.portions import by_length
 from modelwright.models.predictors import Predictions, log_loss, softmax
 from modelwright.models.predictors.chain import answers_of
+from modelwright.models.predictors.prepared import load_preparation, save_preparation
 from modelwright.models.predictors.transformer import answer_portion
 from modelwright.models.words import Place, tags_of
 from modelwright.records import Schema
@@ -126,8 +125,7 @@ class Tagger:
 
         save(self.network, folder)
         self.tokenizer.save_pretrained(folder)
-        fields = {name: getattr(self.preparation, name) for name in Reading.__dataclass_fields__}
-        (folder / "preparation.json").write_text(json.dumps(fields), encoding="utf-8")
+        save_preparation(self.preparation, folder)
 
     @classmethod
     def load(cls, folder: Path, schema: Schema) -> Tagger:
@@ -139,9 +137,6 @@ class Tagger:
         from modelwright.models.networks import restored
         from modelwright.models.text import tokenizer_from
 
-        try:
-            preparation = Reading(**json.loads((folder / "preparation.json").read_text(encoding="utf-8")))
-        except (OSError, ValueError, TypeError) as error:
-            raise IntegrityError(f"{folder / 'preparation.json'}: {error}") from error
+        preparation = load_preparation(Reading, folder)
         network = restored(folder, outputs=1 + 2 * len(schema.classes), pooled=False)
         return cls(schema, network, preparation, tokenizer_from(folder))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -10,10 +9,10 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 import polars as pl
 
-from modelwright.errors import IntegrityError
 from modelwright.models.inputs import Features
 from modelwright.models.portions import by_length
 from modelwright.models.predictors import Predictions, label_loss, log_loss, sigmoid, softmax
+from modelwright.models.predictors.prepared import load_preparation, save_preparation
 from modelwright.records import Schema
 
 if TYPE_CHECKING:
@@ -118,8 +117,7 @@ class Transformer:
         save(self.network, folder)
         if self.tokenizer is not None:
             self.tokenizer.save_pretrained(folder)
-        fields = {name: getattr(self.preparation, name) for name in Preparation.__dataclass_fields__}
-        (folder / "preparation.json").write_text(json.dumps(fields), encoding="utf-8")
+        save_preparation(self.preparation, folder)
 
     @classmethod
     def load(cls, folder: Path, schema: Schema) -> Transformer:
@@ -131,12 +129,7 @@ class Transformer:
         from modelwright.models.networks import restored
         from modelwright.models.text import tokenizer_from
 
-        try:
-            fields = json.loads((folder / "preparation.json").read_text(encoding="utf-8"))
-            fields |= {name: tuple(fields[name]) for name in ("mean_C", "deviation_C")}
-            preparation = Preparation(**fields)
-        except (OSError, ValueError, KeyError, TypeError) as error:
-            raise IntegrityError(f"{folder / 'preparation.json'}: {error}") from error
+        preparation = load_preparation(Preparation, folder)
         network = restored(folder, outputs=max(1, len(schema.classes)))
         return cls(schema, network, preparation, tokenizer_from(folder) if schema.kind == "text" else None)
 
