@@ -36,8 +36,6 @@ WHY = {
     "template_fails": "the chat template fails on them",
 }
 """A reason of `models.completions` -> what to tell."""
-CHECKED = 100
-"""Examples whose answers must end in a token at which generation stops; the rest is made in the same way."""
 LONGEST_ANSWERS = 0.99
 """Of the answers in training, what an answer of the model may be as long as. Chosen."""
 
@@ -121,9 +119,7 @@ def _set_wording(predictor: LanguageModel, train: pl.DataFrame, *, model: str, s
     answers = predictor.asking.encoder.ids(train[schema.output].cast(pl.String).fill_null("").to_list())
     longest = int(np.quantile([len(each) for each in answers], LONGEST_ANSWERS)) + 8
     predictor.preparation = replace(predictor.preparation, max_new_tokens=min(longest, how.max_length // 2))
-    stops = predictor.asking.stops()
-    predictor.network.model.generation_config.eos_token_id = list(stops)
-    check_stop(predictor.asking.learnt(train.head(CHECKED), max_length=how.max_length), stops)
+    predictor.network.model.generation_config.eos_token_id = list(predictor.asking.stops())
 
 
 def _learnt(
@@ -140,6 +136,7 @@ def _learnt(
         windows = windows_of(predictor.tokenizer, texts_of(schema, train), length=length)
         return Inputs(windows.tokens, windows.targets, np.zeros(len(windows.tokens)), by_token=True), ()
     found = predictor.asking.learnt(train, max_length=length)
+    check_stop(found, predictor.asking.stops())
     left_out = Counter(each.reason for each in found.dropped)
     told = [
         f"{count:,} of {len(train):,} examples are not learnt from: {WHY.get(reason, reason)}"
