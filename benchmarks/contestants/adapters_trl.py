@@ -16,7 +16,7 @@ import time
 parser = argparse.ArgumentParser()
 parser.add_argument("model")
 parser.add_argument("rows")
-parser.add_argument("--mode", choices=["default", "lean"], default="default")
+parser.add_argument("--mode", choices=["default", "kept"], default="default")
 parser.add_argument("--steps", type=int, default=30)
 asked = parser.parse_args()
 

@@ -35,10 +35,19 @@ def with_adapters(model: nn.Module, *, rank: int, alpha: int) -> nn.Module:
 
 
 def narrow(model: nn.Module) -> None:
-    """Hold the frozen weights in bfloat16: half the memory, and no copies in the run's precision at every step."""
+    """Hold the frozen weights in bfloat16: half the memory, and no copies in the run's precision at every step.
+
+    What goes into an adapter stays in bfloat16 too; PEFT would turn it into the adapter's float32, which autocast turns
+    back: a copy to keep for each layer.
+    """
+    from peft.tuners.tuners_utils import BaseTunerLayer
+
     for weight in model.parameters():
         if not weight.requires_grad and weight.dtype == torch.float32:
             weight.data = weight.data.to(torch.bfloat16)
+    for layer in model.modules():
+        if isinstance(layer, BaseTunerLayer):
+            layer.cast_input_dtype_enabled = False
 
 
 def save_adapters(model: nn.Module, folder: Path) -> None:
