@@ -9,7 +9,7 @@ import json
 import logging
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -18,6 +18,7 @@ import polars as pl
 
 from modelwright.data.parts import read_part
 from modelwright.data.parts import targets_N as targets_of
+from modelwright.errors import Fault, RefusedError
 from modelwright.evaluation.decision import decided
 from modelwright.evaluation.intervals import interval
 from modelwright.evaluation.latency import cost_per_1000, measure_latency
@@ -106,6 +107,9 @@ def climb(
         seed: Rungs draw from it.
         budget_seconds: A rung that would take longer than what is left of it is skipped.
         progress: Told before each rung.
+
+    Raises:
+        RefusedError: no rung has a figure, so that there is nothing that training could be measured against.
     """
     ground = _ground(dataset, metric, seed)
     folder.mkdir(parents=True, exist_ok=True)
@@ -119,6 +123,8 @@ def climb(
         scores.append(found)
         if found.score is not None and math.isfinite(found.score.value):
             standings.append(Standing(found, load_out_of_sample(folder / name)[1]))
+    if not standings:
+        raise RefusedError(str(_none_stands(ground, scores)))
     if dataset.schema.task != "language-modeling":  # there a language model is what is trained
         scores += [RungScore(name, "language model", skipped=NO_LANGUAGE_MODEL) for name in LANGUAGE_MODEL_RUNGS]
     progress(Progress("ladder", "deciding", len(rungs), len(rungs), "rungs"))
@@ -127,6 +133,16 @@ def climb(
         Verdict("", dataset.id, metric, ground.scored_on, tuple(scores), decision, chosen, reason)
     )
     return verdict
+
+
+def _none_stands(ground: _Ground, scores: Sequence[RungScore]) -> Fault:
+    """What became of every rung, and what to do."""
+    ends = "; ".join(f"{each.name}: {each.skipped or f'its {ground.metric} is no number'}" for each in scores)
+    todo = "see the log for where the rungs failed"
+    if any(each.score is not None for each in scores):
+        todo = "name another metric, or bring more data: on these examples this one has no value"
+    found, expected = f"no rung could be scored by {ground.metric} ({ends})", f"one that can on {ground.scored_on}"
+    return Fault("ladder", found, expected, todo)
 
 
 def _ground(dataset: Dataset, metric: str, seed: int) -> _Ground:
