@@ -30,7 +30,6 @@ from modelwright.models.fitting.folds import ENOUGH, folds_within
 from modelwright.models.predictors import Predictions, Predictor, joined, save_predictor
 from modelwright.models.predictors.decision import Decision
 from modelwright.models.predictors.out_of_sample import load_out_of_sample, save_out_of_sample
-from modelwright.models.predictors.thresholds import Thresholds
 from modelwright.problem import Constraints
 from modelwright.records import (
     POSITION,
@@ -211,8 +210,7 @@ def _fitted(ground: _Ground, name: str, rung: Rung, folder: Path) -> RungScore:
         fit_seconds=fit_seconds,
         metrics={each: value for each, value in others.items() if math.isfinite(value)},
         path=str(folder),
-        describes=fitted.describes
-        + (f"; {predictor.describes}" if isinstance(predictor, Decision | Thresholds) else ""),
+        describes=fitted.describes + (f"; {predictor.describes}" if isinstance(predictor, Decision) else ""),
     )
     save_predictor(predictor, folder)
     save_out_of_sample(folder, ground.positions_N, answers)

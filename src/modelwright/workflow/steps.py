@@ -206,7 +206,6 @@ def _evaluate(given: Given, folder: Path) -> Report:
     from modelwright.evaluation.report.story import Story
     from modelwright.models.predictors import load_predictor
     from modelwright.models.predictors.decision import Decision
-    from modelwright.models.predictors.thresholds import Thresholds
     from modelwright.workflow.choice import choose
 
     dataset, verdict, problem = given.the(Dataset), given.the(Verdict), given.problem
@@ -236,8 +235,10 @@ def _evaluate(given: Given, folder: Path) -> Report:
         to=folder,
         progress=given.progress,
     )
-    decides = {Decision: "classes are weighed", Thresholds: "thresholds are set"}.get(type(predictor))
-    weighed = f"; its {decides} to serve {metric}" if decides else ""
+    weighed = ""
+    if isinstance(predictor, Decision):
+        decides = "classes are weighed" if predictor.thresholds_C is None else "thresholds are set"
+        weighed = f"; its {decides} to serve {metric}"
     why = {"chosen": choice.chosen.name, "reason": choice.reason + weighed}
     (folder / CHOICE).write_text(json.dumps(why, ensure_ascii=False), encoding="utf-8")
     return report
