@@ -86,6 +86,18 @@ def faults_with(problem: Problem, schema: Schema, class_counts: Mapping[str, int
     return []
 
 
+def metric_of(problem: Problem, schema: Schema, class_counts: Mapping[str, int]) -> str:
+    """The metric that decides.
+
+    Raises:
+        ProblemError: what the problem says cannot be, now that the data are known.
+    """
+    faults = faults_with(problem, schema, class_counts)
+    if faults:
+        raise ProblemError(faults)
+    return resolved_metric(problem, schema, class_counts)
+
+
 def resolved_metric(problem: Problem, schema: Schema, class_counts: Mapping[str, int]) -> str:
     """The metric that the problem names, or the one that suits the data best."""
     from modelwright.evaluation.metrics import default_metric

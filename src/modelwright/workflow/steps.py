@@ -12,12 +12,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
-from modelwright.errors import ProblemError
 from modelwright.problem import Problem
 from modelwright.records import Dataset, Package, Plan, Progress, Report, Run, Verdict, plain
 from modelwright.workflow.budget import Budget
 from modelwright.workflow.budget import resolve as resolve_budget
-from modelwright.workflow.check import class_counts, faults_with, resolved_metric
+from modelwright.workflow.check import class_counts, metric_of
 
 Split = Literal["validation", "test"]
 R = TypeVar("R")
@@ -60,11 +59,7 @@ class Given:
             ProblemError: the metric does not suit the task, or the goal is out of its range.
         """
         dataset = self.the(Dataset)
-        counts = class_counts(dataset)
-        faults = faults_with(self.problem, dataset.schema, counts)
-        if faults:
-            raise ProblemError(faults)
-        return resolved_metric(self.problem, dataset.schema, counts)
+        return metric_of(self.problem, dataset.schema, class_counts(dataset))
 
 
 @dataclass(frozen=True, slots=True)
