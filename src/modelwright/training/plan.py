@@ -31,7 +31,7 @@ from modelwright.records import (
 from modelwright.training.consider import CLASSICAL, consider
 from modelwright.training.curve import learning_curve
 from modelwright.training.estimate import Forecast, estimated, repeated, with_cost
-from modelwright.training.fit import micro_batches
+from modelwright.training.fit import images_fit, micro_batches
 from modelwright.training.job import build, load_libraries
 from modelwright.training.memory import Peak, memory_bytes
 from modelwright.training.past import corrected, kind_of_job
@@ -69,7 +69,7 @@ def plan(
 
     Raises:
         InputError: `model.base` names no model here.
-        RefusedError: nothing here can be trained on this kind of data.
+        RefusedError: nothing here can be trained on this kind of data, or it does not fit into memory.
     """
     schema = dataset.schema
     candidates = consider(schema, dataset, problem, folder=folder)
@@ -101,6 +101,8 @@ def _network(
     train, validation = read_part(dataset, "train"), read_part(dataset, "validation")
     origins = _needed(schema, train, problem, base, method)
     settings = {name: each.value for name, each in origins.items()}
+    if schema.kind == "image":
+        images_fit(schema, train, validation, base=base, size=settings["image_size"])
     forecast = _measured(schema, train, validation, base, settings, metric=metric, folder=folder, note=note)
     origins |= schedule(forecast, problem, scratch=isinstance(base, str), budget_seconds=budget_seconds)
     origins["metric"] = Setting(metric, "problem")
