@@ -3,6 +3,7 @@ from pathlib import Path
 
 import pytest
 
+from modelwright.errors import ProblemError
 from modelwright.workflow import Check, Project
 
 WORDS = "statement: Tell large from small.\ncorrect: large from 50 on.\n"
@@ -75,6 +76,16 @@ def test_a_missing_file_is_a_fault(tmp_path: Path) -> None:
 def test_a_metric_or_goal_that_cannot_be_is_a_fault(tmp_path: Path, stated: str, where: str, said: str) -> None:
     found = faults(checked(tmp_path, GOOD.replace("metric: macro_f1\ngoal: 0.9", stated)))
     assert said in found[where]
+
+
+def test_trials_of_a_table_are_a_fault(tmp_path: Path) -> None:
+    """A table is searched within the budget anyway, so that the number would be ignored; 1 is what is unset."""
+    found = faults(checked(tmp_path, GOOD + "training: {trials: 8}\n"))
+    assert found.keys() == {"training.trials"} and "training.budget_minutes" in found["training.trials"]
+    assert checked(tmp_path, GOOD + "training: {trials: 1}\n").faults == ()
+    checked(tmp_path, GOOD + "training: {trials: 8}\n")
+    with pytest.raises(ProblemError, match="8, and the data are a table"):
+        Project(tmp_path).ladder()
 
 
 def test_a_goal_that_a_constant_answer_meets_is_questioned(tmp_path: Path) -> None:

@@ -15,8 +15,8 @@ from modelwright.deployment.package import package
 from modelwright.deployment.server.app import create_app
 from modelwright.deployment.server.metrics import Metrics
 from modelwright.errors import IntegrityError
+from modelwright.models.predictors.decision import Decision
 from modelwright.models.predictors.fake import Fake
-from modelwright.models.predictors.thresholds import Thresholds
 from modelwright.records import Column, Schema
 
 TEXT = (Column("text", "text"),)
@@ -38,7 +38,7 @@ def sets(tmp_path: Path) -> Loaded:
     examples = pl.DataFrame(
         {"text": [f"text {n}" for n in range(80)], "topics": [["art", "news"][: n % 3] for n in range(80)]}
     )
-    predictor = Thresholds(Fake(SETS_SCHEMA), np.array([0.2, 0.3, 0.4]))
+    predictor = Decision(Fake(SETS_SCHEMA), thresholds_C=np.array([0.2, 0.3, 0.4]))
     made = package(predictor, name="sets", to=tmp_path, examples=examples, lineage={}, seed=0)
     return load_package(made.path)
 

@@ -75,7 +75,7 @@ def test_the_metrics_are_those_of_the_table_and_more_is_better() -> None:
 
 
 def test_a_decision_is_saved_with_its_predictor(tmp_path: Path) -> None:
-    predictor = Decision(Constant(TWO, (0.7, 0.3)), np.array([0.3, 1.0]))
+    predictor = Decision(Constant(TWO, (0.7, 0.3)), weights_C=np.array([0.3, 1.0]))
     save_predictor(predictor, tmp_path)
     found = load_predictor(tmp_path).predict(pl.DataFrame({"x": [1.0, 2.0]}))
     assert found.indices_N.tolist() == [1, 1]

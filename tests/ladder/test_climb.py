@@ -6,9 +6,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import polars as pl
 import pytest
 
 from modelwright.data.parts import read_part, targets_N
+from modelwright.errors import RefusedError
 from modelwright.evaluation.metrics import score
 from modelwright.ladder import climb as room
 from modelwright.ladder.climb import climb
@@ -121,6 +123,31 @@ def test_a_rung_that_fails_is_named_and_the_others_stand(
     trees = next(rung for rung in verdict.rungs if rung.name == "trees")
     assert trees.skipped == "failed: RuntimeError: out of luck"
     assert verdict.chosen in ("rule", "linear", "neighbours")
+
+
+def test_where_every_rung_fails_it_says_how_each_did(
+    made: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(ground: Any, name: str, rung: Any, to: Path) -> Any:
+        raise RuntimeError("out of luck")
+
+    monkeypatch.setattr(room, "_fitted", broken)
+    with pytest.raises(RefusedError) as refused:
+        climbed(made(), tmp_path / "ladder")
+    said = str(refused.value)
+    assert said.startswith("ladder: no rung could be scored by accuracy (constant: failed: RuntimeError: out of luck;")
+    assert "expected one that can on 40 validation examples" in said
+    assert said.endswith("see the log for where the rungs failed")
+
+
+def test_a_metric_that_has_no_value_here_is_said_to_have_none(made: Make, tmp_path: Path) -> None:
+    """The area is a share of pairs of examples of unlike classes, and all are of one here: 0 of 0 pairs."""
+    dataset = made(split="80/20 by time (day)")
+    for part in ("train", "validation"):
+        path = Path(dataset.path) / f"{part}.parquet"
+        pl.read_parquet(path).with_columns(big=pl.lit("no")).write_parquet(path)
+    with pytest.raises(RefusedError, match=r"constant: its roc_auc is no number.*name another metric"):
+        climbed(dataset, tmp_path / "ladder", metric="roc_auc")
 
 
 def test_a_split_by_time_or_by_groups_is_scored_on_validation_alone(made: Make, tmp_path: Path) -> None:

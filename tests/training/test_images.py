@@ -10,12 +10,15 @@ import polars as pl
 import pytest
 
 from modelwright.data.parts import read_part
-from modelwright.errors import InputError
-from modelwright.models.image import decode, pixels_of, side_for, vary
+from modelwright.errors import InputError, RefusedError
+from modelwright.models import image
+from modelwright.models.image import decode, pixel_bytes, pixels_of, side_for, vary
 from modelwright.models.predictors import load_predictor
 from modelwright.models.variation import seed_variation
 from modelwright.problem import parse
 from modelwright.records import POSITION, Column, Dataset, Schema, Seal
+from modelwright.training import fit
+from modelwright.training.fit import images_fit
 from modelwright.training.plan import plan
 from modelwright.training.train import train
 
@@ -119,3 +122,34 @@ def test_variation_is_drawn_from_the_seed_and_stays_in_range() -> None:
     assert torch.equal(first, vary(pixels))
     assert not torch.equal(first, vary(pixels))
     assert first.min() >= 0 and first.max() <= 1
+
+
+def test_images_that_do_not_fit_are_refused_before_any_is_decoded(
+    dataset: Dataset, tiny_resnet: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """48 + 12 images of 224 squared: 3 x 224 x 224 = 150,528 bytes each. While the scale is measured the 48 take eight
+    more: 9 x 48 x 150,528 = 65.0 MB, of 72 MB 0.9 may be used, 64.8. At 32 pixels they take 9 x 48 x 3,072 = 1.3 MB."""
+    train_part, validation = read_part(dataset, "train"), read_part(dataset, "validation")
+    named = {"base": tiny_resnet, "size": 224}
+    images_fit(dataset.schema, train_part, validation, free=73_000_000, **named)
+    monkeypatch.setattr(image, "decode", lambda *given: pytest.fail("an image was decoded"))
+    with pytest.raises(RefusedError) as refused:
+        images_fit(dataset.schema, train_part, validation, free=72_000_000, **named)
+    said = "about 59 images; model.base: resnet-small, which reads them at 32 x 32 pixels"
+    assert str(refused.value).endswith(f"What would fit: {said}")
+    monkeypatch.setattr(fit, "free_bytes", lambda: 1_000_000)
+    problem, _ = parse({"name": "h", "output": "label", "data": {"source": "none"}, "model": {"base": "resnet-small"}})
+    with pytest.raises(RefusedError, match=r"60 images of 32 x 32 pixels need about 0\.0 GB.*about 40 images$"):
+        plan(dataset, problem, folder=tmp_path, metric="accuracy", budget_seconds=600)
+
+
+def test_as_many_bytes_are_counted_as_images_take(dataset: Dataset) -> None:
+    import tracemalloc
+
+    train_part = read_part(dataset, "train")
+    tracemalloc.start()
+    found = pixels_of(dataset.schema, train_part, size=96)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert found.values_NCHW.nbytes == 48 * 3 * 96 * 96
+    assert peak == pytest.approx(pixel_bytes(48, size=96), rel=0.1)

@@ -16,7 +16,6 @@ import yaml
 from modelwright.deployment.signature import SAID, Signature, example_input
 from modelwright.models.predictors import Predictor, completer_of
 from modelwright.models.predictors.decision import Decision
-from modelwright.models.predictors.thresholds import Thresholds
 from modelwright.records import LANGUAGE_TASKS, Schema
 
 COLUMNS = 6  # of the example call
@@ -89,14 +88,14 @@ def _purpose(predictor: Predictor, problem: Mapping[str, Any]) -> Iterator[str]:
     yield f"It reads {inputs} ({kind}) and answers with {outputs}."
     if completer_of(predictor) is not None:
         yield "It can also go on with a text (`POST /complete`)."
-    if isinstance(predictor, Decision):
+    if isinstance(predictor, Decision) and predictor.weights_C is not None:
         weights = sorted(zip(predictor.weights_C, schema.classes, strict=True), reverse=True)[:SHOWN_CLASSES]
         spoken = ", ".join(f"`{_line(name)}` x{weight:.3g}" for weight, name in weights)
         yield (
             f"\nThe class is answered whose probability times weight is largest, so it need not be the likeliest one:"
             f" that serves {problem.get('metric') or 'the metric'} best. Weights: {spoken}."
         )
-    if isinstance(predictor, Thresholds):
+    if isinstance(predictor, Decision) and predictor.thresholds_C is not None:
         pairs = sorted(zip(predictor.thresholds_C, schema.classes, strict=True))[:SHOWN_CLASSES]
         spoken = ", ".join(f"`{_line(name)}` {threshold:.2g}" for threshold, name in pairs)
         same = len({threshold for threshold, _ in pairs}) == 1
@@ -198,8 +197,8 @@ def _calling(signature: Signature, title: str) -> str:
 
 def _origin(predictor: Predictor, lineage: Mapping[str, Any], golden_count: int) -> Iterator[str]:
     kind = predictor.kind
-    if isinstance(predictor, Decision | Thresholds):
-        kind = f"{predictor.inner.kind}, with {'weights' if isinstance(predictor, Decision) else 'thresholds'}"
+    if isinstance(predictor, Decision):
+        kind = f"{predictor.inner.kind}, with {'weights' if predictor.thresholds_C is None else 'thresholds'}"
     yield f"- predictor: {kind}, made by Modelwright {version('modelwright')}"
     for step, record in lineage.items():
         found = record.get("id") if isinstance(record, dict) else record

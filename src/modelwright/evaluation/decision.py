@@ -21,7 +21,6 @@ from modelwright.evaluation.compare import paired_standard_error
 from modelwright.evaluation.metrics import find, score
 from modelwright.models.predictors import Predictions, Predictor
 from modelwright.models.predictors.decision import Decision
-from modelwright.models.predictors.thresholds import Thresholds
 from modelwright.records import Schema
 
 METRICS = frozenset({"f1", "macro_f1", "weighted_f1", "balanced_accuracy", "matthews"})
@@ -106,15 +105,12 @@ def decided(
     """
     if answers.probabilities_NC is None:
         return predictor, answers
-    if predictor.schema.task == "multilabel":
-        thresholds_C = thresholds(metric, predictor.schema, truth_N, answers, seed=seed)
-        if thresholds_C is None:
-            return predictor, answers
-        return Thresholds(predictor, thresholds_C), replace(answers, thresholds_C=thresholds_C)
-    weights_C = class_weights(metric, predictor.schema, truth_N, answers, seed=seed)
-    if weights_C is None:
+    several = predictor.schema.task == "multilabel"
+    find_best, name = (thresholds, "thresholds_C") if several else (class_weights, "weights_C")
+    found_C = find_best(metric, predictor.schema, truth_N, answers, seed=seed)
+    if found_C is None:
         return predictor, answers
-    return Decision(predictor, weights_C), replace(answers, weights_C=weights_C)
+    return Decision(predictor, **{name: found_C}), replace(answers, **{name: found_C})
 
 
 def _smooth(scores: np.ndarray) -> np.ndarray:

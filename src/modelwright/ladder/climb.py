@@ -9,7 +9,7 @@ import json
 import logging
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -18,6 +18,7 @@ import polars as pl
 
 from modelwright.data.parts import read_part
 from modelwright.data.parts import targets_N as targets_of
+from modelwright.errors import Fault, RefusedError
 from modelwright.evaluation.decision import decided
 from modelwright.evaluation.intervals import interval
 from modelwright.evaluation.latency import cost_per_1000, measure_latency
@@ -29,7 +30,6 @@ from modelwright.models.fitting.folds import ENOUGH, folds_within
 from modelwright.models.predictors import Predictions, Predictor, joined, save_predictor
 from modelwright.models.predictors.decision import Decision
 from modelwright.models.predictors.out_of_sample import load_out_of_sample, save_out_of_sample
-from modelwright.models.predictors.thresholds import Thresholds
 from modelwright.problem import Constraints
 from modelwright.records import (
     POSITION,
@@ -106,6 +106,9 @@ def climb(
         seed: Rungs draw from it.
         budget_seconds: A rung that would take longer than what is left of it is skipped.
         progress: Told before each rung.
+
+    Raises:
+        RefusedError: no rung has a figure, so that there is nothing that training could be measured against.
     """
     ground = _ground(dataset, metric, seed)
     folder.mkdir(parents=True, exist_ok=True)
@@ -119,6 +122,8 @@ def climb(
         scores.append(found)
         if found.score is not None and math.isfinite(found.score.value):
             standings.append(Standing(found, load_out_of_sample(folder / name)[1]))
+    if not standings:
+        raise RefusedError(str(_none_stands(ground, scores)))
     if dataset.schema.task != "language-modeling":  # there a language model is what is trained
         scores += [RungScore(name, "language model", skipped=NO_LANGUAGE_MODEL) for name in LANGUAGE_MODEL_RUNGS]
     progress(Progress("ladder", "deciding", len(rungs), len(rungs), "rungs"))
@@ -127,6 +132,16 @@ def climb(
         Verdict("", dataset.id, metric, ground.scored_on, tuple(scores), decision, chosen, reason)
     )
     return verdict
+
+
+def _none_stands(ground: _Ground, scores: Sequence[RungScore]) -> Fault:
+    """What became of every rung, and what to do."""
+    ends = "; ".join(f"{each.name}: {each.skipped or f'its {ground.metric} is no number'}" for each in scores)
+    todo = "see the log for where the rungs failed"
+    if any(each.score is not None for each in scores):
+        todo = "name another metric, or bring more data: on these examples this one has no value"
+    found, expected = f"no rung could be scored by {ground.metric} ({ends})", f"one that can on {ground.scored_on}"
+    return Fault("ladder", found, expected, todo)
 
 
 def _ground(dataset: Dataset, metric: str, seed: int) -> _Ground:
@@ -195,8 +210,7 @@ def _fitted(ground: _Ground, name: str, rung: Rung, folder: Path) -> RungScore:
         fit_seconds=fit_seconds,
         metrics={each: value for each, value in others.items() if math.isfinite(value)},
         path=str(folder),
-        describes=fitted.describes
-        + (f"; {predictor.describes}" if isinstance(predictor, Decision | Thresholds) else ""),
+        describes=fitted.describes + (f"; {predictor.describes}" if isinstance(predictor, Decision) else ""),
     )
     save_predictor(predictor, folder)
     save_out_of_sample(folder, ground.positions_N, answers)

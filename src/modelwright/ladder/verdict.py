@@ -15,7 +15,8 @@ from modelwright.models.predictors import Predictions
 from modelwright.problem import Constraints
 from modelwright.records import Dataset, Interval, RungScore, Schema
 
-Decision = tuple[Literal["stop", "train"], str, str]
+Ruling = tuple[Literal["stop", "train"], str, str]
+"""The decision, the rung that stands, and why: what `decide` gives a verdict."""
 
 FEW_ERRORS, FEW_SHARE = 2, 0.005
 """So near to perfect that no training could be shown to be better. Chosen: below the noise of any split."""
@@ -47,7 +48,7 @@ def decide(
     constraints: Constraints,
     *,
     seed: int,
-) -> Decision:
+) -> Ruling:
     """Stop or train, the chosen rung, and why in one sentence.
 
     With a goal: stop at the simplest rung that meets it and every constraint. Without: train, unless the
@@ -56,7 +57,7 @@ def decide(
     Args:
         dataset: Where the ceiling and the number of training examples come from.
         truth_N: Class indices or values of the scored examples.
-        standings: The measured rungs, cheapest first; all were scored on the same examples.
+        standings: The measured rungs, one at least, cheapest first; all were scored on the same examples.
     """
     quick = [each for each in standings if not _too_dear(each.rung, constraints)]
     if goal is not None:

@@ -101,10 +101,26 @@ def pixels_of(
             where = f"image {position}"
             raise InputError(Fault(where, f"cannot be decoded: {error}", "a PNG, JPEG, WebP, GIF or BMP")) from error
     if scale is None:
-        step = max(1, len(values_NCHW) // 2000)  # two thousand images give the mean to three digits
-        sampled = values_NCHW[::step].astype(np.float32) / 255
+        sampled = values_NCHW[:: _step(len(values_NCHW))].astype(np.float32) / 255
         scale = sampled.mean(axis=(0, 2, 3)), np.maximum(sampled.std(axis=(0, 2, 3)), 1e-3)
     return Pixels(values_NCHW, *scale)
+
+
+def pixel_bytes(count: int, *, size: int, others: int = 0) -> int:
+    """What decoded images take at most: a byte for each value, and while the scale is measured eight for each sampled.
+
+    Args:
+        count: Images whose scale is measured (in float32, twice: as they are and as they differ from the mean).
+        size: S, the side in pixels.
+        others: Images that are decoded after that.
+    """
+    sampled = len(range(0, count, _step(count)))
+    return 3 * size * size * (count + max(8 * sampled, others))
+
+
+def _step(count: int) -> int:
+    """From one image that the scale is measured on to the next: two thousand give the mean to three digits."""
+    return max(1, count // 2000)
 
 
 def side_for(schema: Schema, examples: pl.DataFrame, *, most: int) -> int:

@@ -1,4 +1,4 @@
-"""Records in a database: appended, never edited, read back into the frozen nouns of records.py.
+"""Records in a database: appended, never edited, read back into the frozen nouns of modelwright.records.
 
 SQLite (WAL, synchronous=FULL) in the project's folder by default; PostgreSQL by URL, where several
 projects share the tables and each sees its own.

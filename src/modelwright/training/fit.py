@@ -10,10 +10,14 @@ import numpy as np
 import polars as pl
 
 from modelwright.errors import RefusedError
+from modelwright.models.catalogue import catalogue
+from modelwright.models.image import pixel_bytes
 from modelwright.models.text import texts_of, tokenizer_from
 from modelwright.records import LANGUAGE_TASKS, Estimate, Schema, Setting
 from modelwright.training.consider import ADAPTED, RANK
-from modelwright.training.memory import available_bytes
+from modelwright.training.job import watched_among
+from modelwright.training.memory import available_bytes, free_bytes
+from modelwright.training.rules import image_size
 from modelwright.training.work import Footprint, footprint_of_files
 
 USABLE = 0.9
@@ -68,6 +72,45 @@ def still_fits(estimate: Estimate, *, free: int | None = None) -> None:
             f"the run needs about {_gigabytes(estimate.peak_memory_bytes.value)} of memory, and {_gigabytes(free)} are"
             " free now: end what else takes memory, or make the plan again with a smaller training.batch_size"
         )
+
+
+def images_fit(
+    schema: Schema,
+    train: pl.DataFrame,
+    validation: pl.DataFrame,
+    *,
+    base: Path | str,
+    size: int,
+    free: int | None = None,
+) -> None:
+    """Nothing, where all images fit into memory as pixels; none is decoded for that.
+
+    Args:
+        schema: Of images.
+        train: The training part.
+        validation: The validation part.
+        base: The model's folder, or its name where it starts from scratch.
+        size: The side in pixels at which the model reads them.
+        free: Bytes that are free; what the machine or its container has where None.
+
+    Raises:
+        RefusedError: they do not fit; the message says what would.
+    """
+    free = free_bytes() if free is None else free
+    count, others = len(train), len(validation) + len(watched_among(len(train), len(validation)))
+    needed = pixel_bytes(count, size=size, others=others)
+    if needed <= USABLE * free:
+        return
+    fitting = [f"about {int(USABLE * free / needed * (count + len(validation))):,} images"]
+    if not isinstance(base, str):
+        small = next(each.name for each in catalogue().values() if each.kind == "image" and each.config)
+        side = image_size(schema, train, small).value
+        if pixel_bytes(count, size=side, others=others) <= USABLE * free:
+            fitting.append(f"model.base: {small}, which reads them at {side} x {side} pixels")
+    raise RefusedError(
+        f"data.source: {count + len(validation):,} images of {size} x {size} pixels need about {_gigabytes(needed)} of"
+        f" memory, and {_gigabytes(free)} are free. What would fit: {'; '.join(fitting)}"
+    )
 
 
 def _footprint(base: Path, settings: dict[str, Any], *, length: int) -> Footprint:

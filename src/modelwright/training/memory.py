@@ -109,13 +109,19 @@ def available_bytes() -> int:
     if torch.cuda.is_available():
         free, _ = torch.cuda.mem_get_info()
         return int(free) + int(torch.cuda.memory_reserved())
-    own = int(psutil.Process().memory_info().rss)
+    return free_bytes() + int(psutil.Process().memory_info().rss)
+
+
+def free_bytes() -> int:
+    """What nobody holds of the memory of the machine or container, where examples lie also if there is a GPU."""
+    import psutil
+
     free = int(psutil.virtual_memory().available)
     for limit, used in zip(LIMITS, USED, strict=True):
         allowed, taken = _number(limit), _number(used)
         if allowed is not None and taken is not None:
             free = min(free, max(0, allowed - taken))
-    return free + own
+    return free
 
 
 def _number(path: Path) -> int | None:

@@ -31,7 +31,7 @@ from modelwright.records import (
 from modelwright.training.consider import CLASSICAL, consider
 from modelwright.training.curve import learning_curve
 from modelwright.training.estimate import Forecast, estimated, repeated, with_cost
-from modelwright.training.fit import micro_batches
+from modelwright.training.fit import images_fit, micro_batches
 from modelwright.training.job import build, load_libraries
 from modelwright.training.memory import Peak, memory_bytes
 from modelwright.training.past import corrected, kind_of_job
@@ -69,7 +69,7 @@ def plan(
 
     Raises:
         InputError: `model.base` names no model here.
-        RefusedError: nothing here can be trained on this kind of data.
+        RefusedError: nothing here can be trained on this kind of data, or it does not fit into memory.
     """
     schema = dataset.schema
     candidates = consider(schema, dataset, problem, folder=folder)
@@ -78,33 +78,41 @@ def plan(
         raise RefusedError("no model here fits: " + "; ".join(f"{c.model}: {c.reason}" for c in candidates))
     if chosen.method == "classical":
         return _classical(dataset, problem, candidates, metric, budget_seconds)
-    base = locate(chosen.model, folder=folder)
-    train, validation = read_part(dataset, "train"), read_part(dataset, "validation")
-    origins = sizes(schema, train, problem, base, chosen.method)
-    asked = problem.training.precision
-    origins["precision"] = Setting(*((asked, "problem.yaml") if asked != "auto" else (best_precision(), PROBED)))
-    settings = {name: each.value for name, each in origins.items()}
-    origins["micro_batches"] = Setting(1, "a batch fits in memory")
-    if schema.kind == "text" and isinstance(base, Path):
-        origins["micro_batches"] = micro_batches(schema, train, base, settings, held=memory_bytes())
-    settings["micro_batches"] = origins["micro_batches"].value
 
     def note(what: str) -> None:
         progress(Progress("plan", what, 0))
 
+    return _network(dataset, problem, candidates, chosen, folder, metric, budget_seconds, note)
+
+
+def _network(
+    dataset: Dataset,
+    problem: Problem,
+    candidates: list[Candidate],
+    chosen: Candidate,
+    folder: Path,
+    metric: str,
+    budget_seconds: float,
+    note: Callable[[str], None],
+) -> Plan:
+    """The plan to train the network of `chosen`: rules and probes settle what the user left open."""
+    schema, model, method = dataset.schema, chosen.model, chosen.method
+    base = locate(model, folder=folder)
+    train, validation = read_part(dataset, "train"), read_part(dataset, "validation")
+    origins = _needed(schema, train, problem, base, method)
+    settings = {name: each.value for name, each in origins.items()}
+    if schema.kind == "image":
+        images_fit(schema, train, validation, base=base, size=settings["image_size"])
     forecast = _measured(schema, train, validation, base, settings, metric=metric, folder=folder, note=note)
-    job, scratch, precision = forecast.job, isinstance(base, str), settings["precision"]
-    origins |= schedule(forecast, problem, scratch=scratch, budget_seconds=budget_seconds)
+    origins |= schedule(forecast, problem, scratch=isinstance(base, str), budget_seconds=budget_seconds)
     origins["metric"] = Setting(metric, "problem")
     steps, every = origins["steps"].value, origins["validate_every"].value
-    kind = kind_of_job(schema, chosen.method)
-    estimate = corrected(kind, estimated(forecast, steps=steps, validate_every=every))
-    dollars = problem.compute.dollars_per_hour
-    estimate = with_cost(estimate, dollars)
+    estimate = corrected(kind_of_job(schema, method), estimated(forecast, steps=steps, validate_every=every))
+    estimate = with_cost(estimate, problem.compute.dollars_per_hour)
     note("trying whether it can learn")
     rate = float(origins["learning_rate"].value)
-    asked_rate = problem.training.learning_rate != "auto"
-    seen = preflight(job, train, schema, rate=rate, precision=precision, asked=asked_rate)
+    asked = problem.training.learning_rate != "auto"
+    seen = preflight(forecast.job, train, schema, rate=rate, precision=settings["precision"], asked=asked)
     if seen.learning_rate < rate:
         origins["learning_rate"] = Setting(seen.learning_rate, f"probe: the rule's {rate:g} diverged")
     note("how much more data would bring")
@@ -112,7 +120,7 @@ def plan(
     search = None
     if problem.training.trials > 1:
         search = space(
-            schema, problem, forecast, origins, estimate, base=base, method=chosen.method, budget_seconds=budget_seconds
+            schema, problem, forecast, origins, estimate, base=base, method=method, budget_seconds=budget_seconds
         )
         several = repeated(
             forecast,
@@ -123,11 +131,22 @@ def plan(
             validate_every=every,
             budget=budget_seconds,
         )
-        estimate = with_cost(several, dollars)
-    model, method = chosen.model, chosen.method
+        estimate = with_cost(several, problem.compute.dollars_per_hour)
     record = Plan("", dataset.id, model, method, origins, estimate, tuple(candidates), seen, curve, search)
     identified: Plan = identify(record)
     return identified
+
+
+def _needed(schema: Schema, train: pl.DataFrame, problem: Problem, base: Path | str, method: str) -> dict[str, Setting]:
+    """The settings that must be known before the network is built: sizes, precision, pieces of a batch."""
+    found = sizes(schema, train, problem, base, method)
+    asked = problem.training.precision
+    found["precision"] = Setting(*((asked, "problem.yaml") if asked != "auto" else (best_precision(), PROBED)))
+    pieces = Setting(1, "a batch fits in memory")
+    if schema.kind == "text" and isinstance(base, Path):
+        settings = {name: each.value for name, each in found.items()}
+        pieces = micro_batches(schema, train, base, settings, held=memory_bytes())
+    return found | {"micro_batches": pieces}
 
 
 def _measured(

@@ -46,7 +46,7 @@ def sizes(schema: Schema, train: Any, problem: Problem, base: Path | str, method
         "batch_size": batch_size,
         "max_length": max_length,
         "checkpointing": checkpointing(base, examples=batch_size.value, tokens=max_length.value),
-        "image_size": _image_size(schema, train, base) if image else Setting(0, "not an image"),
+        "image_size": image_size(schema, train, base) if image else Setting(0, "not an image"),
         "smoothing": Setting(0.1 if image and schema.task == "classification" else 0.0, "rule: 0.1 for images"),
         "vary": Setting(image, "rule: images are varied, texts are not"),
         "seed": Setting(problem.seed, "problem.yaml"),
@@ -67,7 +67,8 @@ def _max_length(base: Path | str) -> Setting:
     return Setting(min(limit, MAX_TOKENS), f"rule: {MAX_TOKENS} tokens, and the model reads {limit} at most")
 
 
-def _image_size(schema: Schema, train: Any, base: Path | str) -> Setting:
+def image_size(schema: Schema, train: Any, base: Path | str) -> Setting:
+    """The side in pixels at which a network reads these images."""
     from modelwright.models.image import side_for
 
     if isinstance(base, Path):

@@ -64,17 +64,26 @@ def check(project: Project) -> Check:
 
 
 def faults_with(problem: Problem, schema: Schema, class_counts: Mapping[str, int]) -> list[Fault]:
-    """What cannot be as the problem says, now that the data are known: metric and goal."""
+    """What cannot be as the problem says, now that the data are known: trials, metric and goal."""
+    metric, trials = resolved_metric(problem, schema, class_counts), problem.training.trials
+    faults = _about_metric(metric, problem.goal, schema)
+    if schema.kind == "table" and trials > 1:
+        todo = "leave it out: what suits a table is searched within training.budget_minutes anyway"
+        faults.append(Fault("training.trials", f"{trials}, and the data are a table", "1", todo))
+    return faults
+
+
+def _about_metric(metric: str, goal: float | None, schema: Schema) -> list[Fault]:
+    """What is wrong with the metric, or with the goal for it."""
     from modelwright.evaluation.metrics import METRICS, metrics_for, suits
 
-    metric = resolved_metric(problem, schema, class_counts)
     if metric not in METRICS:
         return [_unknown_metric(metric)]
     unsuited = suits(metric, schema)
     if unsuited:
         fitting = ", ".join(metrics_for(schema))
         return [Fault("metric", unsuited, f"one of {fitting}")]
-    row, goal = METRICS[metric], problem.goal
+    row = METRICS[metric]
     if goal is None:
         return []
     least = 0.0 if row.unit == "share" and metric not in ("r2", "matthews") else None
@@ -84,6 +93,18 @@ def faults_with(problem: Problem, schema: Schema, class_counts: Mapping[str, int
     if (not row.higher_is_better and goal < row.perfect) or (least is not None and goal < least):
         return [Fault("goal", f"{goal:g}", f"0 or more: {metric} is never below 0")]
     return []
+
+
+def metric_of(problem: Problem, schema: Schema, class_counts: Mapping[str, int]) -> str:
+    """The metric that decides.
+
+    Raises:
+        ProblemError: what the problem says cannot be, now that the data are known.
+    """
+    faults = faults_with(problem, schema, class_counts)
+    if faults:
+        raise ProblemError(faults)
+    return resolved_metric(problem, schema, class_counts)
 
 
 def resolved_metric(problem: Problem, schema: Schema, class_counts: Mapping[str, int]) -> str:

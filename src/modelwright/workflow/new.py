@@ -15,7 +15,7 @@ from modelwright.errors import Fault, ProblemError
 from modelwright.problem import FILE, Problem, parse
 from modelwright.problem.write import write
 from modelwright.records import POSITION, Progress, Schema
-from modelwright.workflow.check import faults_with, resolved_metric
+from modelwright.workflow.check import metric_of
 
 if TYPE_CHECKING:
     import polars as pl
@@ -75,40 +75,16 @@ def new(
         SourceError: the data cannot be read, or nothing can be learned from them.
     """
     folder = Path(folder).expanduser().absolute()
-    path = folder / FILE
-    if path.exists():
-        todo = "edit it, or name another folder"
-        raise ProblemError(Fault(str(path), "is there already", "a folder without one", todo))
-    if folder.is_file():
-        raise ProblemError(Fault(str(folder), "is a file", "a folder, which may be absent"))
-    source = source_from(data, folder)
-    asked = {
-        "name": re.sub(r"[^A-Za-z0-9._-]+", "-", folder.name).strip("-._")[:100] or "problem",
-        "output": output or (None if task == "language-modeling" else "auto"),
-        "data.source": source,
-        "data.query": query,
-        "task": task,
-        "metric": metric,
-        "goal": goal,
-    }
-    stated = _stated({name: value for name, value in asked.items() if value is not None})
+    path = _free(folder)
+    asked = _asked(folder, data, query=query, output=output, task=task, metric=metric, goal=goal)
+    stated = _stated(asked)
     inferred, outputs, count = _look(data, output, inputs or "*", stated, progress)
     column = None if inferred.task == "language-modeling" else inferred.output
     problem = stated.model_copy(update={"task": inferred.task, "output": column})
     schema, classes = _schema(inferred, outputs)
-    faults = faults_with(problem, schema, classes)
-    if faults:
-        raise ProblemError(faults)
-    chosen = resolved_metric(problem, schema, classes)
-    values: dict[str, Any] = {name: value for name, value in asked.items() if value is not None}
-    values |= {"task": inferred.task, "output": column, "metric": chosen}
-    if column is None:
-        del values["output"]
-    if inputs or inferred.kind != "table":
-        names = inputs or tuple(schema.names)
-        values["input"] = names[0] if len(names) == 1 else names
-    text = write(values)
-    parse(yaml.safe_load(text))  # what is written must be what is read
+    chosen = metric_of(problem, schema, classes)
+    names = inputs or (() if inferred.kind == "table" else tuple(schema.names))
+    text = _written(asked, task=inferred.task, inputs=names, output=column, metric=chosen)
     folder.mkdir(parents=True, exist_ok=True)
     path.write_text(text, encoding="utf-8")
     return Started(
@@ -127,6 +103,56 @@ def new(
     )
 
 
+def _free(folder: Path) -> Path:
+    """Where the problem.yaml of `folder` goes.
+
+    Raises:
+        ProblemError: there is one already, or the folder is none.
+    """
+    path = folder / FILE
+    if path.exists():
+        todo = "edit it, or name another folder"
+        raise ProblemError(Fault(str(path), "is there already", "a folder without one", todo))
+    if folder.is_file():
+        raise ProblemError(Fault(str(folder), "is a file", "a folder, which may be absent"))
+    return path
+
+
+def _asked(
+    folder: Path,
+    data: str,
+    *,
+    query: str | None,
+    output: str | None,
+    task: str | None,
+    metric: str | None,
+    goal: float | None,
+) -> dict[str, Any]:
+    """What the command line says, by path of the field."""
+    asked = {
+        "name": re.sub(r"[^A-Za-z0-9._-]+", "-", folder.name).strip("-._")[:100] or "problem",
+        "output": output or (None if task == "language-modeling" else "auto"),
+        "data.source": source_from(data, folder),
+        "data.query": query,
+        "task": task,
+        "metric": metric,
+        "goal": goal,
+    }
+    return {name: value for name, value in asked.items() if value is not None}
+
+
+def _written(asked: dict[str, Any], *, task: str, inputs: tuple[str, ...], output: str | None, metric: str) -> str:
+    """The text of problem.yaml: what was asked for, and what was found out; `inputs` are empty for all columns."""
+    values = asked | {"task": task, "output": output, "metric": metric}
+    if output is None:
+        del values["output"]
+    if inputs:
+        values["input"] = inputs[0] if len(inputs) == 1 else inputs
+    text = write(values)
+    parse(yaml.safe_load(text))  # what is written must be what is read
+    return text
+
+
 def source_from(data: str, folder: Path) -> str:
     """`data`, which is relative to the current folder, as the project in `folder` finds it.
 
@@ -143,10 +169,10 @@ def source_from(data: str, folder: Path) -> str:
     return (relative if beside else path).as_posix()
 
 
-def _stated(values: dict[str, Any]) -> Problem:
+def _stated(asked: dict[str, Any]) -> Problem:
     """The problem as far as it was stated on the command line."""
-    data = {name: values.pop(f"data.{name}", None) for name in ("source", "query")}
-    nested: dict[str, Any] = {"data": data, **values}
+    nested: dict[str, Any] = {name: value for name, value in asked.items() if "." not in name}
+    nested["data"] = {name: asked.get(f"data.{name}") for name in ("source", "query")}
     problem, _ = parse(nested)
     return problem
 

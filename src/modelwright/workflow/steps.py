@@ -12,12 +12,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
-from modelwright.errors import ProblemError
 from modelwright.problem import Problem
 from modelwright.records import Dataset, Package, Plan, Progress, Report, Run, Verdict, plain
 from modelwright.workflow.budget import Budget
 from modelwright.workflow.budget import resolve as resolve_budget
-from modelwright.workflow.check import class_counts, faults_with, resolved_metric
+from modelwright.workflow.check import class_counts, metric_of
 
 Split = Literal["validation", "test"]
 R = TypeVar("R")
@@ -60,11 +59,7 @@ class Given:
             ProblemError: the metric does not suit the task, or the goal is out of its range.
         """
         dataset = self.the(Dataset)
-        counts = class_counts(dataset)
-        faults = faults_with(self.problem, dataset.schema, counts)
-        if faults:
-            raise ProblemError(faults)
-        return resolved_metric(self.problem, dataset.schema, counts)
+        return metric_of(self.problem, dataset.schema, class_counts(dataset))
 
 
 @dataclass(frozen=True, slots=True)
@@ -206,7 +201,6 @@ def _evaluate(given: Given, folder: Path) -> Report:
     from modelwright.evaluation.report.story import Story
     from modelwright.models.predictors import load_predictor
     from modelwright.models.predictors.decision import Decision
-    from modelwright.models.predictors.thresholds import Thresholds
     from modelwright.workflow.choice import choose
 
     dataset, verdict, problem = given.the(Dataset), given.the(Verdict), given.problem
@@ -236,8 +230,10 @@ def _evaluate(given: Given, folder: Path) -> Report:
         to=folder,
         progress=given.progress,
     )
-    decides = {Decision: "classes are weighed", Thresholds: "thresholds are set"}.get(type(predictor))
-    weighed = f"; its {decides} to serve {metric}" if decides else ""
+    weighed = ""
+    if isinstance(predictor, Decision):
+        decides = "classes are weighed" if predictor.thresholds_C is None else "thresholds are set"
+        weighed = f"; its {decides} to serve {metric}"
     why = {"chosen": choice.chosen.name, "reason": choice.reason + weighed}
     (folder / CHOICE).write_text(json.dumps(why, ensure_ascii=False), encoding="utf-8")
     return report

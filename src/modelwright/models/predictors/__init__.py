@@ -32,7 +32,6 @@ PREDICTORS = Table(
         "nearest_answer": "modelwright.models.predictors.nearest_answer:NearestAnswer",
         "ngram": "modelwright.models.predictors.ngram:NGram",
         "each": "modelwright.models.predictors.each:Each",
-        "thresholds": "modelwright.models.predictors.thresholds:Thresholds",
         "lexicon": "modelwright.models.predictors.lexicon:Lexicon",
         "chain": "modelwright.models.predictors.chain:Chain",
         "tagger": "modelwright.models.predictors.tagger:Tagger",
