@@ -15,7 +15,27 @@ import torch
 from torch import Tensor
 
 PORTION = 4_000_000
-"""Logits held at once, in numbers: 16 MB in float32. Chosen: near a processor's cache, far below a GPU's memory."""
+"""Logits held at once, in numbers: 8 MB in bfloat16. Chosen: so few that they hardly count, so many that the gradient
+of the weights is added up seldom."""
+SLICE = 250_000
+"""Of these, what is in float32 at once on a processor: 1 MB. Measured with 4,096 and 32,000 pieces: 60,000 to 1,000,000
+are as quick, a portion whole takes twice as long."""
+
+
+def _turn(logits_mV: Tensor, bias_V: Tensor | None, targets_m1: Tensor, grad_bias: Tensor | None) -> Tensor:
+    """The summed loss; the logits become the gradient to them, whose sum over m is added to that of the biases."""
+    exact = torch.promote_types(logits_mV.dtype, torch.float32)
+    total = torch.zeros((), dtype=exact, device=logits_mV.device)
+    rows = max(1, SLICE // logits_mV.shape[1]) if logits_mV.device.type == "cpu" else len(logits_mV)
+    for some_mV, wanted_m1 in zip(logits_mV.split(rows), targets_m1.split(rows), strict=True):
+        biased_mV = some_mV if bias_V is None else some_mV.to(exact) + bias_V
+        grad_mV = torch.log_softmax(biased_mV, 1, dtype=exact)
+        total -= grad_mV.gather(1, wanted_m1).sum()
+        grad_mV.exp_().scatter_add_(1, wanted_m1, -torch.ones_like(wanted_m1, dtype=exact))
+        if grad_bias is not None:
+            grad_bias += grad_mV.sum(0)
+        some_mV.copy_(grad_mV)
+    return total
 
 
 class Portioned(torch.autograd.Function):  # type: ignore[misc]  # torch is not followed by mypy
@@ -38,20 +58,12 @@ class Portioned(torch.autograd.Function):  # type: ignore[misc]  # torch is not 
         size = max(1, PORTION // len(weight_VD))
         for start in range(0, len(states_MD), size):
             states_mD, targets_m1 = states_MD[start : start + size], targets_M[start : start + size, None]
-            logits_mV = (states_mD @ weight.T).to(exact)
-            if bias_V is not None:
-                logits_mV += bias_V
-            sums_m1 = logits_mV.logsumexp(1, keepdim=True)
-            total += (sums_m1 - logits_mV.gather(1, targets_m1)).sum()
-            grad_mV = logits_mV.sub_(sums_m1).exp_()
-            grad_mV.scatter_add_(1, targets_m1, -torch.ones_like(sums_m1))
-            if grad_bias is not None:
-                grad_bias += grad_mV.sum(0)
-            low_mV = grad_mV.to(states_MD.dtype)
+            logits_mV = states_mD @ weight.T
+            total += _turn(logits_mV, bias_V, targets_m1, grad_bias)  # logits no more: the gradient to them
             if grad_states is not None:
-                torch.mm(low_mV, weight, out=grad_states[start : start + size])
+                torch.mm(logits_mV, weight, out=grad_states[start : start + size])
             if grad_weight is not None:
-                grad_weight += low_mV.T @ states_mD
+                grad_weight += logits_mV.T @ states_mD
         ctx.save_for_backward(grad_states, grad_weight, grad_bias)
         return total
 
