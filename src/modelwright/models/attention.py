@@ -92,7 +92,7 @@ class _Attention(torch.autograd.Function):  # type: ignore[misc]  # torch is not
     """Attention that keeps queries, keys and values, and makes the shares again in the backward pass.
 
     They are H T S numbers to an example, more than all else a layer keeps where texts are long; to make them is one
-    product of the six in both passes. The same idea as in Dao et al. 2022, "FlashAttention", section 3.1, without tiles.
+    product of the six in both passes. As in "FlashAttention" (Dao et al. 2022, section 3.1), without its tiles.
     """
 
     @staticmethod

@@ -35,6 +35,7 @@ class Estimate:
 
     `cost` is that of this machine's hours where a price is stated. `parts` are the seconds of each part of it; `past`
     says, by figure, how forecasts of such runs did on this machine; `rented` is the run elsewhere, the cheapest first.
+    `crowd` is the share of the processor that other programs took while nobody was idle and this was measured.
     """
 
     seconds: Interval
@@ -46,3 +47,4 @@ class Estimate:
     tier: str = ""
     tier_reason: str = ""
     rented: tuple[Rented, ...] = ()
+    crowd: float = 0.0

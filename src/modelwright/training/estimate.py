@@ -42,6 +42,7 @@ class Forecast:
         build_seconds: What reading the examples and the model took.
         peak_bytes: Of memory, while all this was measured.
         reads: The run starts with the frozen encoder's features.
+        crowd: What other programs took of the processor meanwhile.
     """
 
     job: Job
@@ -49,6 +50,7 @@ class Forecast:
     build_seconds: float
     peak_bytes: int
     reads: bool
+    crowd: float = 0.0
 
     @property
     def epoch_seconds(self) -> float:
@@ -151,6 +153,7 @@ def estimated(forecast: Forecast, *, steps: int, validate_every: int) -> Estimat
         tier=needed,
         tier_reason=why,
         rented=offers,
+        crowd=forecast.crowd,
     )
 
 

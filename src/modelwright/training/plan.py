@@ -29,6 +29,7 @@ from modelwright.records import (
     identify,
 )
 from modelwright.training.consider import CLASSICAL, consider
+from modelwright.training.crowd import Crowd
 from modelwright.training.curve import learning_curve
 from modelwright.training.estimate import Forecast, estimated, repeated, with_cost
 from modelwright.training.fit import images_fit, micro_batches
@@ -164,7 +165,7 @@ def _measured(
     load_libraries(settings)
     precision = settings["precision"]
     with Peak() as peak:
-        began = time.perf_counter()
+        began, crowd = time.perf_counter(), Crowd()
         job = build(schema, train, validation, base=base, settings=settings, note=note)
         build_seconds = time.perf_counter() - began
         note("timing a little of everything")
@@ -172,7 +173,7 @@ def _measured(
         reads = reads and not is_remembered(job.network, job.examples.features, precision=precision)
         truth_N = targets_N(schema, validation)
         measured = probe(job, truth_N, metric=metric, precision=precision, reads=reads, place=folder)
-        return Forecast(job, measured, build_seconds, peak.bytes, reads)
+        return Forecast(job, measured, build_seconds, peak.bytes, reads, crowd.share)
 
 
 def _classical(

@@ -24,6 +24,7 @@ from modelwright.records import Dataset, Plan, Progress, Run
 from modelwright.training import checkpoint as checkpoints
 from modelwright.training.basis import Basis, basis_of
 from modelwright.training.course import Clock, Course, Status
+from modelwright.training.crowd import CROWDED, Crowd
 from modelwright.training.finish import finish, finished, keep
 from modelwright.training.fit import still_fits
 from modelwright.training.job import Job, build, load_libraries
@@ -147,7 +148,7 @@ class _Asked:
 
 def _made(asked: _Asked, basis: Basis, group: Group, sharding: str) -> Run | None:
     """The run, by the first worker; None by the others, who took the same steps."""
-    clock, plan, progress = Clock(), asked.plan, asked.progress
+    clock, crowd, plan, progress = Clock(), Crowd(), asked.plan, asked.progress
     with Peak() as peak, TemporaryDirectory() as spare:
         job = asked.built("cpu" if group.workers > 1 else None)
         group.sharded = chosen(sharding, job.network, group, asked.settings)
@@ -172,6 +173,8 @@ def _made(asked: _Asked, basis: Basis, group: Group, sharding: str) -> Run | Non
         raise Pruned(under.course)
     if made is not None and asked.go_on is None and not under.went_on:  # one that was killed has started twice
         actual = {"seconds": made.seconds, "peak_memory_bytes": float(made.peak_memory_bytes)}
+        if max(crowd.share, plan.estimate.crowd) > CROWDED:
+            del actual["seconds"]
         remember(kind_of_job(asked.dataset.schema, plan.method), plan.estimate, actual, off=made.forecast_error)
     return made
 

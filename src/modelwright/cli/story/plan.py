@@ -9,6 +9,7 @@ from modelwright.cli.story.line import SHOWN, Line
 from modelwright.cli.trials import trials_planned
 from modelwright.cli.words import duration, percent, size
 from modelwright.records import Interval
+from modelwright.training.crowd import CROWDED
 
 if TYPE_CHECKING:
     from modelwright.records import Estimate, LearningCurve, Plan
@@ -40,6 +41,9 @@ def about_plan(plan: Plan, *, every: bool = False) -> Iterator[Line]:
     if past is not None:
         runs = "1 run" if past.runs == 1 else f"median of {past.runs} runs"
         yield "", f"forecasts of time here were off by {percent(past.error)} ({runs}), and this one is corrected for it"
+    if estimate.crowd > CROWDED:
+        share = percent(estimate.crowd)
+        yield "", f"other programs took {share} of the processor while this was measured: alone it may be quicker"
     if every or estimate.tier != "laptop":  # what is done here overnight need not be rented for
         yield from _elsewhere(estimate)
     if plan.curve is not None:
