@@ -40,13 +40,13 @@ def narrow(model: nn.Module) -> None:
     What goes into an adapter stays in bfloat16 too; PEFT would turn it into the adapter's float32, which autocast turns
     back: a copy to keep for each layer.
     """
-    from peft.tuners.tuners_utils import BaseTunerLayer
+    from peft.tuners.lora import LoraLayer
 
     for weight in model.parameters():
         if not weight.requires_grad and weight.dtype == torch.float32:
             weight.data = weight.data.to(torch.bfloat16)
     for layer in model.modules():
-        if isinstance(layer, BaseTunerLayer):
+        if isinstance(layer, LoraLayer):
             layer.cast_input_dtype_enabled = False
 
 
