@@ -28,6 +28,15 @@ HERE = Path(__file__).resolve().parent
 DATA = Path(os.environ.get("MODELWRIGHT_SHARED_DATA", HERE.parent.parent / "shared/data"))
 RESULTS = HERE / "results" / "forecast.json"
 SOURCES: dict[str, dict[str, Any]] = {
+    "names": {"task": "language-modeling", "data": "lm/names.txt"},
+    "shakespeare": {"task": "language-modeling", "data": "lm/tinyshakespeare.txt"},
+    "alpaca": {
+        "task": "generation",
+        "input": "messages",
+        "output": "output",
+        "data": "instruct/alpaca_en_demo999.json",
+    },
+    "entities": {"task": "tagging", "output": "tags", "data": "token/wnut17_train.conll"},
     "banking77": {"output": "category", "data": "text/banking77_train.csv"},
     "sms": {"output": "column_1", "data": "text/sms_spam.tsv"},
     "movies": {"output": "label", "input": "text", "data": "text/movie_reviews.csv.gz"},
@@ -39,12 +48,15 @@ SOURCES: dict[str, dict[str, Any]] = {
 }
 
 
+METRIC = {"language-modeling": "bits_per_byte", "generation": "token_f1", "tagging": "entity_f1"}
+
+
 @dataclass(frozen=True)
 class Configuration:
     """A source, how many of its examples are trained on, and what problem.yaml says of the training."""
 
     source: str
-    examples: int
+    examples: int | None
     method: str = "auto"
     training: dict[str, Any] = field(default_factory=dict)
     quick: bool = False
@@ -52,10 +64,13 @@ class Configuration:
     @property
     def name(self) -> str:
         said = " ".join(f"{key} {value}" for key, value in self.training.items())
-        return f"{self.source} {self.examples:,} {self.method} {said}"
+        examples = f"{self.examples:,}" if self.examples else "all"
+        return f"{self.source} {examples} {self.method} {said}"
 
 
-def asked(source: str, examples: int, epochs: float, batch: int, method: str = "auto", **more: Any) -> Configuration:
+def asked(
+    source: str, examples: int | None, epochs: float, batch: int, method: str = "auto", **more: Any
+) -> Configuration:
     quick = bool(more.pop("quick", False))
     return Configuration(source, examples, method, {"epochs": epochs, "batch_size": batch, **more}, quick)
 
@@ -66,13 +81,13 @@ CONFIGURATIONS = [
     asked("banking77", 3000, 2, 16),
     asked("banking77", 1500, 5, 64),
     asked("banking77", 1000, 2, 32, precision="fp32"),
-    asked("banking77", 6000, 0.5, 32),
+    asked("shakespeare", None, 1, 16, "scratch"),
     asked("sms", 2000, 2, 32, quick=True),
-    asked("sms", 1000, 3, 8),
+    asked("names", 8000, 1, 64, "scratch"),
     asked("movies", 300, 1, 16),
-    asked("movies", 160, 2, 8),
+    asked("alpaca", 500, 2, 8, "scratch"),
     asked("news", 400, 1, 32),
-    asked("news", 200, 3, 4),
+    asked("entities", 1500, 2, 32, quick=True),
     asked("languages", 1500, 2, 32),
     asked("banking77", 1500, 3, 32, "lora", quick=True),
     asked("sms", 1200, 2, 16, "lora"),
@@ -94,20 +109,20 @@ def prepared(wanted: Configuration, folder: Path) -> Any:
     source = SOURCES[wanted.source]
     stated = {
         "name": "forecast",
-        "output": source["output"],
         "data": {"source": str(DATA / source["data"]), "split": {"train": 0.7, "validation": 0.2, "test": 0.1}},
         "model": {"method": wanted.method},
         "training": wanted.training,
-        **({"input": source["input"]} if "input" in source else {}),
+        **{name: source[name] for name in ("task", "input", "output") if name in source},
     }
     problem, _ = parse(stated)
     dataset = prepare(problem, folder=folder, to=folder / "dataset", progress=lambda progress: None)
     counts = {}
-    for part, most in (("train", wanted.examples), ("validation", max(50, wanted.examples // 8))):
+    for part, most in (("train", wanted.examples), ("validation", max(50, (wanted.examples or 0) // 8))):
         path = Path(dataset.path) / f"{part}.parquet"
         frame = pl.read_parquet(path)
-        frame = frame.sample(min(most, len(frame)), seed=0, shuffle=True)
-        frame.write_parquet(path)
+        if wanted.examples:
+            frame = frame.sample(min(most or 0, len(frame)), seed=0, shuffle=True)
+            frame.write_parquet(path)
         counts[part] = len(frame)
     return problem, dataclasses.replace(dataset, parts={**dataset.parts, **counts})
 
@@ -133,7 +148,7 @@ def work(folder: Path, wanted: Configuration, *, together: bool) -> None:
     (problem, dataset), made = keep("dataset", tuple[Problem, Dataset], lambda: prepared(wanted, folder))
     if made:
         return
-    common = {"metric": "macro_f1", "budget_seconds": 1e5}
+    common = {"metric": METRIC.get(dataset.schema.task, "macro_f1"), "budget_seconds": 1e5}
     began = time.perf_counter()
     found, made = keep("plan", Plan, lambda: plan(dataset, problem, folder=folder, **common))
     if made:
