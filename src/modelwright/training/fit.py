@@ -10,10 +10,10 @@ import numpy as np
 import polars as pl
 
 from modelwright.errors import RefusedError
+from modelwright.models.room import available_bytes
 from modelwright.models.text import texts_of, tokenizer_from
 from modelwright.records import LANGUAGE_TASKS, Estimate, Schema, Setting
 from modelwright.training.consider import ADAPTED, RANK
-from modelwright.training.memory import available_bytes
 from modelwright.training.work import Footprint, footprint_of_files
 
 USABLE = 0.9
