@@ -15,6 +15,7 @@ from modelwright.ladder.climb import climb
 from modelwright.ladder.rungs import NO_LANGUAGE_MODEL, language_model
 from modelwright.models.fitting import nearest_answer
 from modelwright.models.predictors import load_predictor
+from modelwright.models.predictors.language_model import LanguageModel
 from modelwright.problem import Constraints, Problem, parse
 from modelwright.records import POSITION, Column, Dataset, RungScore, Schema, Seal, Verdict
 from modelwright.workflow.base import language_base, stamp
@@ -70,7 +71,7 @@ def test_a_model_that_knows_the_answers_needs_no_training(
     found = rung(verdict, "prompt")
     assert found.score is not None and found.score.value == 1.0 and found.latency_ms is not None
     assert rung(verdict, "few_shot").score is not None
-    assert rung(verdict, "rag").skipped == "no documents to look answers up in are configured"
+    assert rung(verdict, "rag").skipped == "there are no documents to look answers up in"
     assert "prompt and few_shot on validation alone" in verdict.scored_on
     assert verdict.decision == "stop"
     assert climbed(questions, knowing_model, tmp_path / "ladder", goal=0.95) == verdict  # as it was kept
@@ -109,20 +110,19 @@ def test_what_would_take_too_long_is_left_out_and_says_so(
     questions: Dataset, knowing_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """An answer takes a hundred seconds: eight alone and a quarter of a portion are 825, which the first one tells."""
-    timed: list[float] = []
+    timed: list[int] = []
 
-    def slow(work: Any) -> float:
-        work()
-        timed.append(100.0)
+    def slow(predictor: LanguageModel, prompts: list[list[int]]) -> float:
+        timed.append(len(prompts))
         return 100.0
 
-    monkeypatch.setattr(language_model, "_seconds", slow)
+    monkeypatch.setattr(LanguageModel, "longest_seconds", slow)
     verdict = climbed(questions, knowing_model, tmp_path / "ladder")
     for name in ("prompt", "few_shot"):
         skipped = rung(verdict, name).skipped
         assert skipped is not None and skipped.startswith("answering 4 examples would take about 825 s, and 1")
         assert not (tmp_path / "ladder" / name).exists()
-    assert len(timed) == 2
+    assert timed == [1, 1]
     verdict = climbed(questions, knowing_model, tmp_path / "none", budget_seconds=0.0)
     assert "0 s are left" in (rung(verdict, "prompt").skipped or "")
 

@@ -31,9 +31,8 @@ def by_words(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def asked(predictor: LanguageModel | FewShot, examples: pl.DataFrame) -> list[str]:
     """The prompts as text."""
-    if isinstance(predictor, FewShot):
-        return predictor._language.tokenizer.batch_decode(predictor.prompts(examples))
-    return predictor.tokenizer.batch_decode(predictor.asking.prompts(examples, room=predictor.room))
+    language = predictor._language if isinstance(predictor, FewShot) else predictor
+    return language.tokenizer.batch_decode(predictor.prompts(examples))
 
 
 def test_a_model_without_a_template_is_asked_as_a_question_and_knows_what_it_learnt(

@@ -33,6 +33,6 @@ LANGUAGE_MODEL_RUNGS = Table(
 """name -> (the folder of a language model -> Rung): the rungs above these, dearest last."""
 
 NO_LANGUAGE_MODEL = "no language model is configured"
-RAG, NO_DOCUMENTS = "rag", "no documents to look answers up in are configured"
+RAG, NO_DOCUMENTS = "rag", "there are no documents to look answers up in"
 """A rung whose place is kept."""
 NOT_WRITTEN = "for answers that are written: task generation"

@@ -21,7 +21,7 @@ from modelwright.ladder.rung import Rung, reading_seconds
 from modelwright.models.encode import find_encoder
 from modelwright.models.fitting.prompted import fit_base, fit_few_shot, fit_prompt
 from modelwright.models.portions import by_length
-from modelwright.models.predictors import Predictor
+from modelwright.models.predictors.few_shot import FewShot
 from modelwright.models.predictors.language_model import TOGETHER, LanguageModel
 from modelwright.models.room import available_bytes, weight_shapes
 from modelwright.records import Schema, Task
@@ -82,14 +82,12 @@ def _weights(folder: Path) -> int:
     return sum(math.prod(shape) for shape in weight_shapes(folder).values())
 
 
-def _writing_seconds(predictor: Predictor, examples: pl.DataFrame, left: float) -> float:
-    """One prompt is answered alone, then some from all over the examples at once."""
-    alone = _seconds(lambda: predictor.predict(examples[:1]))
+def _writing_seconds(predictor: LanguageModel | FewShot, examples: pl.DataFrame, left: float) -> float:
+    """The beginnings of an answer alone are written, then of some from all over the examples at once."""
+    few = predictor.prompts(examples.gather_every(max(1, len(examples) // TOGETHER))[:TOGETHER])
+    alone = predictor.longest_seconds(few[:1])
     least = alone * (ALONE + len(examples) / TOGETHER)
-    if least > left:
-        return least
-    few = examples.gather_every(max(1, len(examples) // TOGETHER))[:TOGETHER]
-    return alone * ALONE + _seconds(lambda: predictor.predict(few)) * len(examples) / len(few)
+    return least if least > left else alone * ALONE + predictor.longest_seconds(few) * len(examples) / len(few)
 
 
 def _reading_seconds(predictor: LanguageModel, examples: pl.DataFrame, left: float) -> float:
@@ -99,11 +97,6 @@ def _reading_seconds(predictor: LanguageModel, examples: pl.DataFrame, left: flo
     chosen = portions[len(portions) // 2]
     lengths_W = features.lengths_W
     share = lengths_W[chosen].sum() / lengths_W.sum()
-    whole = _seconds(lambda: predictor.portion(features, chosen)) / float(share)
-    return whole * (1 + ALONE / len(examples))
-
-
-def _seconds(work: Callable[[], object]) -> float:
     began = time.perf_counter()
-    work()
-    return time.perf_counter() - began
+    predictor.portion(features, chosen)
+    return (time.perf_counter() - began) / float(share) * (1 + ALONE / len(examples))

@@ -51,6 +51,10 @@ class FewShot:
         """The answer to each prompt, in their order."""
         return self._language.answered(self.prompts(examples))
 
+    def longest_seconds(self, prompts: Sequence[Sequence[int]]) -> float:
+        """About what answering these takes: see the language model's."""
+        return self._language.longest_seconds(prompts)
+
     def complete(self, prompts: Sequence[str], **options: Any) -> list[str]:
         """What the model itself goes on with: see there."""
         return self._language.complete(prompts, **options)

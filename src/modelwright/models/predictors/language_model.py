@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 
 TOGETHER = 16
 """Prompts that are gone on with at once. Chosen."""
+PROBED = 8
+"""Tokens that are written to know what one takes. Chosen."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,13 +99,17 @@ class LanguageModel:
     def predict(self, examples: pl.DataFrame) -> Predictions:
         """The answer to each prompt, or the bits that each text takes, in their order."""
         if self.schema.task == "generation":
-            return self.answered(self.asking.prompts(examples, room=self.room))
+            return self.answered(self.prompts(examples))
         return self.answers(self.outputs(self.prepare(examples)))
 
     @property
     def room(self) -> int:
         """Tokens that a prompt may take, so that an answer has its place behind it."""
         return self.preparation.max_length - self.preparation.max_new_tokens
+
+    def prompts(self, examples: pl.DataFrame) -> list[list[int]]:
+        """What the model is asked, as tokens."""
+        return self.asking.prompts(examples, room=self.room)
 
     def answered(self, prompts: Sequence[Sequence[int]]) -> Predictions:
         """The answers to prompts that `asking` put into tokens."""
@@ -147,6 +153,16 @@ class LanguageModel:
         began = time.perf_counter()
         self.complete(["?"] * TOGETHER, max_tokens=self.preparation.max_new_tokens)
         return (time.perf_counter() - began) * count / TOGETHER
+
+    def longest_seconds(self, prompts: Sequence[Sequence[int]]) -> float:
+        """About what answering these takes where each answer is as long as one may be; a few tokens are written."""
+        taken = []
+        for tokens in (1, 1 + PROBED):
+            began = time.perf_counter()
+            self._continued(prompts, max_tokens=tokens, stops=self.asking.stops())
+            taken.append(time.perf_counter() - began)
+        each = max(0.0, taken[1] - taken[0]) / PROBED
+        return taken[0] + each * (self.preparation.max_new_tokens - 1)
 
     def answers(self, outputs: np.ndarray) -> Predictions:
         """Bits instead of nats."""
