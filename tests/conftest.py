@@ -6,6 +6,7 @@ import subprocess
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -85,4 +86,44 @@ def write_tiny_encoder(folder: Path) -> Path:
         max_position_embeddings=64,
     )
     BertModel(config).save_pretrained(folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def colour_questions() -> Any:
+    """Sixteen prompts, `ask`, and what to answer, `say`: a colour that stands in the prompt."""
+    import polars as pl
+
+    pairs = [(colour, thing) for thing in ("cat", "dog", "hat", "kite") for colour in ("red", "blue", "green", "grey")]
+    asked = [f"a {colour} {thing}: which colour" for colour, thing in pairs]
+    return pl.DataFrame({"ask": asked, "say": [colour for colour, _ in pairs]})
+
+
+@pytest.fixture(scope="session")
+def knowing_model(tmp_path_factory: pytest.TempPathFactory, colour_questions: Any) -> Path:
+    """A Llama of two layers in hub layout that answers the sixteen when they are put as questions; no chat template."""
+    import torch
+
+    from modelwright.models.language import language_from_scratch
+    from modelwright.models.vocabulary import learn_tokenizer
+
+    folder = tmp_path_factory.mktemp("knowing-model")
+    texts = [f"Q: {asked}\nA: {answer}\n\n" for asked, answer in colour_questions.rows()]
+    tokenizer = learn_tokenizer(texts * 4, size=320)
+    ids = {"bos_token_id": tokenizer.bos_token_id, "eos_token_id": tokenizer.eos_token_id}
+    sizes = {"hidden_size": 64, "num_hidden_layers": 2, "num_attention_heads": 4, "intermediate_size": 128}
+    torch.manual_seed(0)
+    network = language_from_scratch(
+        "llama", "causal", {**sizes, **ids, "vocab_size": len(tokenizer), "max_position_embeddings": 128}
+    )
+    read = [torch.tensor(tokenizer(text)["input_ids"]) for text in texts]
+    ids_NT = torch.nn.utils.rnn.pad_sequence(read, batch_first=True, padding_value=tokenizer.pad_token_id)
+    labels_NT = torch.nn.utils.rnn.pad_sequence(read, batch_first=True, padding_value=-100)
+    optimizer = torch.optim.AdamW(network.parameters(), lr=3e-3)
+    for _ in range(100):
+        network.model(input_ids=ids_NT, labels=labels_NT).loss.backward()
+        optimizer.step()
+        optimizer.zero_grad()
+    network.model.save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
     return folder

@@ -12,7 +12,7 @@ import pytest
 from modelwright.data.parts import targets_N
 from modelwright.data.spans import SPANS
 from modelwright.evaluation.metrics import find, score
-from modelwright.ladder.rungs import RUNGS
+from modelwright.ladder.rungs import LANGUAGE_MODEL_RUNGS, RUNGS
 from modelwright.models.predictors import Predictions, load_predictor, save_predictor
 from modelwright.records import POSITION, Column, Schema
 
@@ -255,3 +255,29 @@ def test_the_contract_of_a_rung_whose_answers_or_questions_are_texts(name: str, 
     assert {path.suffix for path in (tmp_path / "saved").rglob("*") if path.is_file()} <= allowed
     empty = pl.DataFrame({column: [None, None] for column in schema.names})
     assert len(predictor.predict(empty)) == 2
+
+
+@pytest.mark.parametrize("name", LANGUAGE_MODEL_RUNGS)
+def test_the_contract_of_a_rung_that_asks_a_language_model(name: str, knowing_model: Path, tmp_path: Path) -> None:
+    """Nothing is learnt from train, so nothing says that it beats a constant; all else holds as for the others."""
+    rung = LANGUAGE_MODEL_RUNGS[name](knowing_model)
+    (task,) = rung.tasks
+    schema, frame = next(made for made, _ in TEXTS.values() if made()[0].task == task)()
+    train, rest = frame[:120], frame[120:]
+    assert rung.applies(schema, len(train)) is None and rung.seconds(schema, train) < 60
+    predictor = rung.fit(schema, train, seed=0)
+    assert rung.judging_seconds is not None and 0 < rung.judging_seconds(predictor, rest, 600.0) < 600
+    found = predictor.predict(rest)
+    assert len(found) == len(rest)
+    assert "as it is" in predictor.describes
+    assert rung.fit(schema, train, seed=0).predict(rest).array.tolist() == found.array.tolist(), "the same again"
+
+    save_predictor(predictor, tmp_path / "saved")
+    loaded = load_predictor(tmp_path / "saved")
+    assert loaded.predict(rest).array.tolist() == found.array.tolist(), "loading changes nothing"
+    alone = loaded.predict(rest[7:8]).array
+    assert alone[0] == (found.array[7] if schema.task == "generation" else pytest.approx(found.array[7])), "alone"
+    allowed = {".json", ".safetensors"}
+    assert {path.suffix for path in (tmp_path / "saved").rglob("*") if path.is_file()} <= allowed
+    empty = pl.DataFrame({column: [None, None] for column in schema.names})
+    assert len(predictor.predict(empty)) == 2 and len(predictor.predict(rest[:0])) == 0

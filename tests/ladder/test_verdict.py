@@ -120,3 +120,16 @@ def test_lower_is_better_where_the_metric_says_so() -> None:
     decision, chosen, _ = decide(dataset(), TRUTH_N, rungs, "log_loss", 0.3, Constraints(), seed=0)
     assert (decision, chosen) == ("stop", "linear")
     assert decide(dataset(), TRUTH_N, rungs, "log_loss", 0.1, Constraints(), seed=0)[0] == "train"
+
+
+def test_rungs_that_answered_fewer_are_compared_on_what_both_answered() -> None:
+    """The prompt was asked the first 100 alone, and errs on 10 of them; linear errs on 5 of these and on 40 after them.
+
+    By their figures linear, .8875, is behind .9; on the 100 it is ahead, so it is within noise and simpler.
+    """
+    linear, prompt = standing("linear", 45, first=95), standing("prompt", 10)
+    answers = prompt.answers.take(slice(0, 100))
+    figure = interval("accuracy", SCHEMA, TRUTH_N[:100], answers)
+    assert figure.value == pytest.approx(0.9)
+    prompt = Standing(replace(prompt.rung, score=figure), answers)
+    assert decided([standing("constant", 200), linear, prompt])[:2] == ("train", "linear")

@@ -9,10 +9,12 @@ import pytest
 
 from modelwright.data.parts import read_part
 from modelwright.errors import RefusedError
+from modelwright.models import room
+from modelwright.models.room import available_bytes
 from modelwright.records import Dataset, Estimate, Interval
 from modelwright.training import memory
 from modelwright.training.fit import micro_batches, still_fits
-from modelwright.training.memory import Peak, available_bytes, saved_bytes
+from modelwright.training.memory import Peak, saved_bytes
 from modelwright.training.work import footprint_of_files
 
 SETTINGS = {"batch_size": 16, "max_length": 64, "rank": 0, "quantised": False}
@@ -57,9 +59,8 @@ def test_a_containers_limit_counts(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     limit, used = tmp_path / "memory.max", tmp_path / "memory.current"
     limit.write_text("2000000000\n")
     used.write_text("1500000000\n")
-    monkeypatch.setattr(memory, "LIMITS", (limit,))
-    monkeypatch.setattr(memory, "USED", (used,))
-    monkeypatch.setattr(memory, "memory_bytes", lambda: 0)
+    monkeypatch.setattr(room, "LIMITS", (limit,))
+    monkeypatch.setattr(room, "USED", (used,))
     import psutil
 
     left = available_bytes() - psutil.Process().memory_info().rss

@@ -35,7 +35,8 @@ from modelwright.records import Dataset, Diagnosis, Latency, Progress, Report, i
 Split = Literal["validation", "test"]
 
 TRAIN_AT_MOST = 2000
-"""Training examples that are asked again for the training figure: an interval of about 0.02 at 0.9."""
+"""Training examples that are asked again for the training figure: an interval of about 0.02 at 0.9. Where answers are
+written, one may take a second: then no more than there are validation examples."""
 
 CHUNK = 1024
 """Examples between two signs of progress."""
@@ -165,7 +166,8 @@ def _diagnosis(
 ) -> Diagnosis:
     """Read off training and validation examples only, for a test report too."""
     schema, metric = question.dataset.schema, question.metric
-    known = learned.sample(min(TRAIN_AT_MOST, learned.height), seed=question.seed)
+    most = min(TRAIN_AT_MOST, validation.height) if schema.task == "generation" else TRAIN_AT_MOST
+    known = learned.sample(min(most, learned.height), seed=question.seed)
     known_answers = _ask(question, question.predictor, known, "training examples again")
     truth_N = targets_N(schema, validation)
     baseline = None if theirs is None else metrics.score(metric, schema, truth_N, theirs[1])

@@ -45,6 +45,9 @@ class Rung:
         folding_fits: How many times the work of a fit the answers to train by folds take.
         out_of_fold: The fitted predictor and the folds -> the answers to train, where there is a quicker way
             than a fit for each fold.
+        judging_seconds: For a rung whose answers may take long: the fitted predictor, the examples that it is to be
+            judged on and the seconds that are left -> about how long these answers take, or where it is soon clear that
+            it is more than is left, how long at least. Such a rung is judged on validation alone.
         tasks: Those that it is made for; the ladder of another task does not have it.
     """
 
@@ -54,6 +57,7 @@ class Rung:
     seconds: Callable[[Schema, pl.DataFrame], float]
     folding_fits: float = FOLDS - 1.0
     out_of_fold: Callable[[Any, np.ndarray], Predictions] | None = None
+    judging_seconds: Callable[[Any, pl.DataFrame, float], float] | None = None
     tasks: tuple[Task, ...] = ("classification", "regression")
 
     def answers_to_train(

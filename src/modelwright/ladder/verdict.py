@@ -57,7 +57,8 @@ def decide(
     Args:
         dataset: Where the ceiling and the number of training examples come from.
         truth_N: Class indices or values of the scored examples.
-        standings: The measured rungs, one at least, cheapest first; all were scored on the same examples.
+        standings: The measured rungs, one at least, cheapest first; all scored on the same examples, or some on the
+            first of them only.
     """
     quick = [each for each in standings if not _too_dear(each.rung, constraints)]
     if goal is not None:
@@ -69,7 +70,7 @@ def decide(
     chosen = _simplest(eligible, best, dataset.schema, truth_N, metric, seed=seed)
     if goal is not None:
         return "train", chosen.rung.name, _short(best, metric, goal, constraints, any_quick=bool(quick))
-    stop = _at_the_top(dataset, best, metric, len(truth_N))
+    stop = _at_the_top(dataset, best, metric, len(best.answers))
     if stop is not None and not _too_wrong(chosen.rung, constraints):
         return "stop", chosen.rung.name, stop + _instead(chosen, best)
     return "train", chosen.rung.name, f"no goal is set, and training may beat {_shown(best, metric)}"
@@ -115,7 +116,9 @@ def _simplest(
     for each in standings:
         if each is best:
             break
-        behind, error = paired_standard_error(metric, schema, truth_N, best.answers, each.answers, seed=seed)
+        common_N = np.arange(min(len(best.answers), len(each.answers)))
+        theirs = best.answers.take(common_N), each.answers.take(common_N)
+        behind, error = paired_standard_error(metric, schema, truth_N[common_N], *theirs, seed=seed)
         if math.isfinite(error) and behind <= error:
             return each
     return best

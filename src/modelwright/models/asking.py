@@ -2,12 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import polars as pl
 
-from modelwright.models.chat import ChatTemplate, Turn, begins_with, chat_template, questions_of, talks_of
+from modelwright.models.chat import (
+    ChatTemplate,
+    Turn,
+    begins_with,
+    chat_template,
+    plain_template,
+    questions_of,
+    talks_of,
+)
 from modelwright.models.completions import Completions, chats, completions
 from modelwright.models.endings import stop_ids
 from modelwright.models.marking import Encoder
@@ -19,6 +29,8 @@ if TYPE_CHECKING:
 
 PLACE = "this model"
 """What messages call a model whose name is not at hand."""
+LONGEST_ANSWERS = 0.99
+"""Of the known answers, what an answer of the model may be as long as. Chosen."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,11 +69,44 @@ class Asking:
             begin = begins_with(self.tokenizer)
             found = self.encoder.ids(texts_of(self.schema, examples))
             return [[*begin, *ids[max(0, len(ids) - room + len(begin)) :]] for ids in found]
-        talks = questions_of(self.schema, examples)
-        found = self.encoder.ids([self.template.render(turns, ask=True).text for turns in talks])
-        return [
-            ids if len(ids) <= room else self._shorter(turns, room) for ids, turns in zip(found, talks, strict=True)
-        ]
+        return self.after(questions_of(self.schema, examples), [()] * len(examples), room=room)
+
+    def after(
+        self, asked: Sequence[list[Turn]], shown: Sequence[Sequence[list[Turn]]], *, room: int
+    ) -> list[list[int]]:
+        """What the model is asked after it was shown how others were answered, as tokens, `room` of them at most.
+
+        Of what is too long the first examples go first, then the oldest exchanges, then the beginning.
+
+        Args:
+            asked: The turns of each question.
+            shown: Before each, whole conversations, each of which ends in an answer; the system turn is the question's.
+            room: In tokens.
+        """
+        assert self.template is not None
+        found: list[list[int]] = [[] for _ in asked]
+        left = {place: list(before) for place, before in enumerate(shown)}
+        while left:
+            talks = {place: _led_up_to(before, asked[place]) for place, before in left.items()}
+            tokens = self.encoder.ids([self.template.render(turns, ask=True).text for turns in talks.values()])
+            for (place, turns), ids in zip(talks.items(), tokens, strict=True):
+                if len(ids) > room and left[place]:
+                    del left[place][0]
+                    continue
+                found[place] = ids if len(ids) <= room else self._shorter(turns, room)
+                del left[place]
+        return found
+
+    def answer_tokens(self, examples: pl.DataFrame, *, max_length: int) -> int:
+        """How many tokens an answer may take: what nearly all of these do and a few more, half of `max_length` at most.
+
+        Args:
+            examples: With their answers.
+            max_length: Tokens that the model reads at once.
+        """
+        answers = self.encoder.ids(examples[self.schema.output].cast(pl.String).fill_null("").to_list())
+        longest = int(np.quantile([len(each) for each in answers], LONGEST_ANSWERS)) + 8
+        return min(longest, max_length // 2)
 
     def stops(self) -> tuple[int, ...]:
         """The tokens at which an answer ends."""
@@ -79,18 +124,31 @@ class Asking:
             rest = rest[later:]
 
 
-def asking(schema: Schema, tokenizer: Any, *, chat: bool, model: str = PLACE, roles: Iterable[str] = ()) -> Asking:
+def _led_up_to(shown: Sequence[list[Turn]], asked: list[Turn]) -> list[Turn]:
+    """The turns of the question, with those of the examples put between its system turn and the rest."""
+    system = [turn for turn in asked[:1] if turn["role"] == "system"]
+    before = [turn for turns in shown for turn in turns if turn["role"] != "system"]
+    return [*system, *before, *asked[len(system) :]]
+
+
+def asking(
+    schema: Schema, tokenizer: Any, *, chat: bool, plain: bool = False, model: str = PLACE, roles: Iterable[str] = ()
+) -> Asking:
     """How examples of `schema` are put to a model with this tokenizer.
 
     Args:
         schema: Of generation.
         tokenizer: With an end token.
         chat: By the tokenizer's chat template, or ours where it has none; else as they stand.
+        plain: As questions and answers in turn, to a model that was taught neither.
         model: What the person called it.
         roles: Those of the data.
 
     Raises:
         InputError: the template does not do what learning needs.
     """
-    template = chat_template(tokenizer, model=model, roles=roles) if chat else None
+    if plain:
+        template: ChatTemplate | None = plain_template(tokenizer, model=model)
+    else:
+        template = chat_template(tokenizer, model=model, roles=roles) if chat else None
     return Asking(schema, tokenizer, template, Encoder(tokenizer, template.stop if template else tokenizer.eos_token))

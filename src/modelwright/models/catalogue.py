@@ -54,12 +54,13 @@ def on_this_machine(entry: Entry) -> Path | None:
     return _from_hub(entry.hub, offline=True) if entry.hub else None
 
 
-def locate(base: str, *, folder: Path) -> Path | str:
+def locate(base: str, *, folder: Path, offline: bool = False) -> Path | str:
     """Where the model called `base` is: a folder with a pre-trained model, or the name of a scratch entry.
 
     Args:
         base: A folder (relative ones are relative to `folder`), a catalogue name, or a hub id `owner/name`,
             which is downloaded unless it is in the cache or HF_HUB_OFFLINE is set.
+        offline: Download nothing.
 
     Raises:
         InputError: there is no such model here.
@@ -71,7 +72,7 @@ def locate(base: str, *, folder: Path) -> Path | str:
     if entry and entry.config:
         return base
     hub = entry.hub if entry else base if base.count("/") == 1 and not base.startswith((".", "/")) else None
-    found = (entry and on_this_machine(entry)) or (hub and _from_hub(hub, offline=False))
+    found = (entry and on_this_machine(entry)) or (hub and _from_hub(hub, offline=offline))
     if found:
         return found
     near = suggestion(base, list(catalogue())) if nearest(base, list(catalogue())) or not hub else ""

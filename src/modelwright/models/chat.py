@@ -34,6 +34,21 @@ OURS = """\
 """The template for tokenizers without one: each turn under the name of who speaks, each answer closed by the end
 token. Roles stand on lines of their own: a space at the end of a prompt would be read with the answer's first word."""
 
+PLAIN = """\
+{%- for message in messages -%}
+{%- if message.role == 'user' -%}{{- 'Q: ' + message.content | trim + '\\n' -}}
+{%- elif message.role == 'assistant' -%}{{- 'A: ' + message.content | trim + '\\n\\n' -}}
+{%- else -%}{{- message.content | trim + '\\n\\n' -}}
+{%- endif -%}
+{%- endfor -%}
+{%- if add_generation_prompt -%}{{- 'A:' -}}{%- endif -%}
+"""
+"""What a model that only goes on with texts answers as it is: questions and answers in turn, as Brown et al. 2020
+("Language Models are Few-Shot Learners", appendix G) put them. No end token stands in it: to such a model that is where
+another document begins."""
+NEXT = "\nQ:"
+"""Where an answer by `PLAIN` is over: the model asks the next question itself."""
+
 _ASKED, _ANSWERED, _SYSTEM, _TOOL = "What is a kite?", "A toy that flies.", "Be brief and kind.", "31 degrees outside"
 _FIRST = [{"role": "user", "content": _ASKED}]
 _BOTH = [*_FIRST, {"role": "assistant", "content": _ANSWERED}]
@@ -107,6 +122,18 @@ def chat_template(tokenizer: Any, *, model: str, roles: Iterable[str] = ()) -> C
     _check_turns(source, names, model, set(roles))
     stop = _stop(source, names, model, control_tokens(tokenizer))
     return ChatTemplate(model, source, names, stop, ours=not given)
+
+
+def plain_template(tokenizer: Any, *, model: str) -> ChatTemplate:
+    """`PLAIN` for this tokenizer; an answer also ends at `NEXT`, which is no token.
+
+    Args:
+        tokenizer: With an end token.
+        model: What the person called it.
+    """
+    names = {name: str(each) for name, each in tokenizer.special_tokens_map.items() if isinstance(each, str)}
+    source = ("{{- bos_token -}}" if begins_with(tokenizer) else "") + PLAIN
+    return ChatTemplate(model, source, names, tokenizer.eos_token, ours=True)
 
 
 def questions_of(schema: Schema, examples: pl.DataFrame) -> list[list[Turn]]:

@@ -98,7 +98,7 @@ def language_in(folder: Path, kind: Kind, *, quantised: bool = False) -> Languag
     Raises:
         InputError: there is none, or it is of a family whose scores are no linear layer.
     """
-    _check_direction(folder, kind)
+    check_direction(folder, kind)
     try:
         model = loaded(_auto(kind), folder, quantised=quantised)
     except (OSError, ValueError, KeyError, RuntimeError) as error:
@@ -107,7 +107,7 @@ def language_in(folder: Path, kind: Kind, *, quantised: bool = False) -> Languag
     return Language(model, kind)
 
 
-def _check_direction(folder: Path, kind: Kind) -> None:
+def check_direction(folder: Path, kind: Kind) -> None:
     """Return unless a model that reads in both directions is to say what comes next: it would look.
 
     Raises:

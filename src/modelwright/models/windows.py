@@ -16,6 +16,11 @@ from modelwright.models.text import IGNORED, Tokens, ranges
 if TYPE_CHECKING:
     from torch import Tensor
 
+CONTEXT = {"cpu": 256, "cuda": 1024}
+"""Tokens that are read at once, at most. Chosen: attention's share of a step is small up to there."""
+ANSWERING = {"cpu": 512, "cuda": 2048}
+"""The same for prompts and their answers."""
+
 
 @dataclass(frozen=True, slots=True)
 class Windows:

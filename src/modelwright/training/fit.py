@@ -12,11 +12,11 @@ import polars as pl
 from modelwright.errors import RefusedError
 from modelwright.models.catalogue import catalogue
 from modelwright.models.image import pixel_bytes
+from modelwright.models.room import available_bytes, free_bytes
 from modelwright.models.text import texts_of, tokenizer_from
 from modelwright.records import LANGUAGE_TASKS, Estimate, Schema, Setting
 from modelwright.training.consider import ADAPTED, RANK
 from modelwright.training.job import watched_among
-from modelwright.training.memory import available_bytes, free_bytes
 from modelwright.training.rules import image_size
 from modelwright.training.work import Footprint, footprint_of_files
 

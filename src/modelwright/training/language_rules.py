@@ -8,15 +8,12 @@ import numpy as np
 import polars as pl
 
 from modelwright.models.precision import device
+from modelwright.models.windows import ANSWERING, CONTEXT
 from modelwright.problem import Problem
 from modelwright.records import Schema, Setting
 from modelwright.training.activations import checkpointing
 from modelwright.training.consider import adapter_sizes
 
-CONTEXT = {"cpu": 256, "cuda": 1024}
-"""Tokens that are read at once, at most. Chosen: attention's share of a step is small up to there."""
-ANSWERING = {"cpu": 512, "cuda": 2048}
-"""The same for prompts and their answers."""
 STEP_TOKENS = {"cpu": 4096, "cuda": 32_768}
 """Tokens of a step. Chosen: large enough that a step is products and not overhead, small enough that there are many."""
 FEWEST_STEPS = 50

@@ -36,8 +36,6 @@ WHY = {
     "template_fails": "the chat template fails on them",
 }
 """A reason of `models.completions` -> what to tell."""
-LONGEST_ANSWERS = 0.99
-"""Of the answers in training, what an answer of the model may be as long as. Chosen."""
 
 
 def build_language(
@@ -116,9 +114,8 @@ def _set_wording(predictor: LanguageModel, train: pl.DataFrame, *, model: str, s
     template = predictor.asking.template
     if template is not None and template.ours:
         tokenizer.chat_template = template.source  # saved with the tokenizer, so that others put prompts alike
-    answers = predictor.asking.encoder.ids(train[schema.output].cast(pl.String).fill_null("").to_list())
-    longest = int(np.quantile([len(each) for each in answers], LONGEST_ANSWERS)) + 8
-    predictor.preparation = replace(predictor.preparation, max_new_tokens=min(longest, how.max_length // 2))
+    longest = predictor.asking.answer_tokens(train, max_length=how.max_length)
+    predictor.preparation = replace(predictor.preparation, max_new_tokens=longest)
     predictor.network.model.generation_config.eos_token_id = list(predictor.asking.stops())
 
 

@@ -1,4 +1,4 @@
-"""How much memory this process takes, at its peak, and how much there is."""
+"""How much memory this process takes, at its peak."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING
 
@@ -15,9 +14,6 @@ if TYPE_CHECKING:
 
 EVERY_SECONDS = 0.02
 """Between two looks at the resident memory: a look takes 30 µs, and what lasts shorter hardly counts. Chosen."""
-LIMITS = (Path("/sys/fs/cgroup/memory.max"), Path("/sys/fs/cgroup/memory/memory.limit_in_bytes"))
-"""Where a container's limit stands: of control groups version 2, and of version 1."""
-USED = (Path("/sys/fs/cgroup/memory.current"), Path("/sys/fs/cgroup/memory/memory.usage_in_bytes"))
 
 
 def memory_bytes() -> int:
@@ -99,34 +95,3 @@ def saved_bytes(network: nn.Module) -> Iterator[dict[int, int]]:
 
     with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
         yield found
-
-
-def available_bytes() -> int:
-    """What this process may still take: free memory of the GPU, or of the machine or container, its own included."""
-    import psutil
-    import torch
-
-    if torch.cuda.is_available():
-        free, _ = torch.cuda.mem_get_info()
-        return int(free) + int(torch.cuda.memory_reserved())
-    return free_bytes() + int(psutil.Process().memory_info().rss)
-
-
-def free_bytes() -> int:
-    """What nobody holds of the memory of the machine or container, where examples lie also if there is a GPU."""
-    import psutil
-
-    free = int(psutil.virtual_memory().available)
-    for limit, used in zip(LIMITS, USED, strict=True):
-        allowed, taken = _number(limit), _number(used)
-        if allowed is not None and taken is not None:
-            free = min(free, max(0, allowed - taken))
-    return free
-
-
-def _number(path: Path) -> int | None:
-    """The number in a file of the system; None where there is none, or it says `max`."""
-    try:
-        return int(path.read_text(encoding="ascii"))
-    except (OSError, ValueError):
-        return None

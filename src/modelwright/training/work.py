@@ -7,6 +7,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from modelwright.models.room import weight_shapes
+
 if TYPE_CHECKING:
     from torch import nn
 
@@ -137,16 +139,6 @@ def footprint_of_files(folder: Path, *, rank: int, quantised: bool, examples: in
     each = 34 + 5 * heads * length / max(1, width)
     activations = ACTIVATION_FACTOR * length * examples * width * layers * each
     return Footprint(held + 4.0 * (trained if rank else 0), trained, activations, examples)
-
-
-def weight_shapes(folder: Path) -> dict[str, tuple[int, ...]]:
-    """Name -> shape of every weight in the safetensors files of `folder`; only their headers are read."""
-    found: dict[str, tuple[int, ...]] = {}
-    for path in sorted(folder.glob("*.safetensors")):
-        with path.open("rb") as opened:
-            header = json.loads(opened.read(int.from_bytes(opened.read(8), "little")))
-        found |= {name: tuple(each["shape"]) for name, each in header.items() if name != "__metadata__"}
-    return found
 
 
 def scaled(footprint: Footprint, *, examples: int) -> Footprint:

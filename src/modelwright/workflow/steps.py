@@ -14,6 +14,7 @@ from typing import Any, Literal, TypeVar
 
 from modelwright.problem import Problem
 from modelwright.records import Dataset, Package, Plan, Progress, Report, Run, Verdict, plain
+from modelwright.workflow.base import language_base, stamp
 from modelwright.workflow.budget import Budget
 from modelwright.workflow.budget import resolve as resolve_budget
 from modelwright.workflow.check import class_counts, metric_of
@@ -108,7 +109,9 @@ def _prepare(given: Given, folder: Path) -> Dataset:
 
 
 def _ladder_inputs(given: Given) -> dict[str, Any]:
+    base = language_base(given.the(Dataset), given.problem, folder=given.folder)
     return {
+        "base": stamp(base) if isinstance(base, Path) else base,
         "metric": given.metric,
         "goal": given.problem.goal,
         "constraints": given.problem.constraints.model_dump(mode="json"),
@@ -128,6 +131,7 @@ def _ladder(given: Given, folder: Path) -> Verdict:
         folder=folder,
         seed=given.problem.seed,
         budget_seconds=given.budget.ladder_seconds,
+        base=language_base(given.the(Dataset), given.problem, folder=given.folder),
         progress=given.progress,
     )
 

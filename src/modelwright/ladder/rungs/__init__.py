@@ -22,7 +22,17 @@ RUNGS = Table(
 )
 """name -> Rung, in the order of what an answer costs and of how much there is to understand."""
 
-LANGUAGE_MODEL_RUNGS = ("prompt", "few_shot", "rag")
-"""The rungs above these, dearest last; a verdict lists them as skipped while no language model is configured."""
+LANGUAGE_MODEL_RUNGS = Table(
+    "language model rung",
+    {
+        "prompt": "modelwright.ladder.rungs.language_model:prompt",
+        "few_shot": "modelwright.ladder.rungs.language_model:few_shot",
+        "base": "modelwright.ladder.rungs.language_model:base",
+    },
+)
+"""name -> (the folder of a language model -> Rung): the rungs above these, dearest last."""
 
 NO_LANGUAGE_MODEL = "no language model is configured"
+RAG, NO_DOCUMENTS = "rag", "there are no documents to look answers up in"
+"""A rung whose place is kept."""
+NOT_WRITTEN = "for answers that are written: task generation"

@@ -30,6 +30,7 @@ PREDICTORS = Table(
         "blend": "modelwright.models.predictors.blend:Blend",
         "decision": "modelwright.models.predictors.decision:Decision",
         "nearest_answer": "modelwright.models.predictors.nearest_answer:NearestAnswer",
+        "few_shot": "modelwright.models.predictors.few_shot:FewShot",
         "ngram": "modelwright.models.predictors.ngram:NGram",
         "each": "modelwright.models.predictors.each:Each",
         "lexicon": "modelwright.models.predictors.lexicon:Lexicon",
@@ -189,7 +190,7 @@ class Completer(Protocol):
         """
 
 
-COMPLETERS = frozenset({"language_model", "ngram"})
+COMPLETERS = frozenset({"language_model", "few_shot", "ngram"})
 """Kinds of predictors whose class is a Completer too."""
 
 

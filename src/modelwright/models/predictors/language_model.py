@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
 
 TOGETHER = 16
 """Prompts that are gone on with at once. Chosen."""
+PROBED = 8
+"""Tokens that are written to know what one takes. Chosen."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,12 +38,16 @@ class Wording:
         max_length: Tokens that the model reads at once.
         max_new_tokens: Of an answer, at most; generation only.
         chat: Whether prompts are put as a conversation, by the tokenizer's chat template.
+        plain: Whether they are put as questions, to a model that only goes on with texts (`chat.PLAIN`).
+        ends: Texts at which an answer is over too, beside the tokens that end one.
         describes: What the model is, in a line.
     """
 
     max_length: int = 256
     max_new_tokens: int = 64
     chat: bool = False
+    plain: bool = False
+    ends: tuple[str, ...] = ()
     describes: str = ""
 
 
@@ -74,7 +81,8 @@ class LanguageModel:
         from modelwright.models.asking import asking
 
         if self._asking is None:
-            self._asking = asking(self.schema, self.tokenizer, chat=self.preparation.chat)
+            how = self.preparation
+            self._asking = asking(self.schema, self.tokenizer, chat=how.chat, plain=how.plain)
         return self._asking
 
     def prepare(self, examples: pl.DataFrame) -> Windows:
@@ -91,14 +99,23 @@ class LanguageModel:
     def predict(self, examples: pl.DataFrame) -> Predictions:
         """The answer to each prompt, or the bits that each text takes, in their order."""
         if self.schema.task == "generation":
-            return Predictions(texts_N=objects(self._answered(examples)))
+            return self.answered(self.prompts(examples))
         return self.answers(self.outputs(self.prepare(examples)))
 
-    def _answered(self, examples: pl.DataFrame) -> list[str]:
-        how = self.preparation
-        prompts = self.asking.prompts(examples, room=how.max_length - how.max_new_tokens)
-        stops = self.asking.stops()
-        return [text.strip() for text in self._continued(prompts, max_tokens=how.max_new_tokens, stops=stops)]
+    @property
+    def room(self) -> int:
+        """Tokens that a prompt may take, so that an answer has its place behind it."""
+        return self.preparation.max_length - self.preparation.max_new_tokens
+
+    def prompts(self, examples: pl.DataFrame) -> list[list[int]]:
+        """What the model is asked, as tokens."""
+        return self.asking.prompts(examples, room=self.room)
+
+    def answered(self, prompts: Sequence[Sequence[int]]) -> Predictions:
+        """The answers to prompts that `asking` put into tokens."""
+        how, stops = self.preparation, self.asking.stops()
+        texts = self._continued(prompts, max_tokens=how.max_new_tokens, stops=stops, ends=how.ends)
+        return Predictions(texts_N=objects([text.strip() for text in texts]))
 
     def outputs(self, features: Windows) -> np.ndarray:
         """Nats that the targets of each example take, and how many there are: float64 (N, 2)."""
@@ -137,6 +154,16 @@ class LanguageModel:
         self.complete(["?"] * TOGETHER, max_tokens=self.preparation.max_new_tokens)
         return (time.perf_counter() - began) * count / TOGETHER
 
+    def longest_seconds(self, prompts: Sequence[Sequence[int]]) -> float:
+        """About what answering these takes where each answer is as long as one may be; a few tokens are written."""
+        taken = []
+        for tokens in (1, 1 + PROBED):
+            began = time.perf_counter()
+            self._continued(prompts, max_tokens=tokens, stops=self.asking.stops())
+            taken.append(time.perf_counter() - began)
+        each = max(0.0, taken[1] - taken[0]) / PROBED
+        return taken[0] + each * (self.preparation.max_new_tokens - 1)
+
     def answers(self, outputs: np.ndarray) -> Predictions:
         """Bits instead of nats."""
         return Predictions(values_N=outputs[:, 0] / math.log(2))
@@ -169,6 +196,7 @@ class LanguageModel:
         *,
         max_tokens: int,
         stops: Sequence[int] = (),
+        ends: Sequence[str] = (),
         temperature: float = 0.0,
         seed: int = 0,
     ) -> list[str]:
@@ -188,12 +216,20 @@ class LanguageModel:
                 pad=int(self.tokenizer.pad_token_id),
                 max_new_tokens=max_tokens,
                 eos_token_id=ended,
+                over=partial(self._over, stops=ended, ends=ends) if ends else None,
                 **({"do_sample": True, "temperature": temperature} if temperature > 0 else {"do_sample": False}),
             )
-            texts = self.tokenizer.batch_decode([_until(row, ended) for row in rows], skip_special_tokens=True)
-            for position, text in zip(chosen, texts, strict=True):
-                found[position] = text
+            for position, text in zip(chosen, self._texts(rows, ended), strict=True):
+                found[position] = _before(text, ends)
         return found
+
+    def _texts(self, rows: Sequence[Sequence[int]], stops: Sequence[int]) -> list[str]:
+        texts: list[str] = self.tokenizer.batch_decode([_until(row, stops) for row in rows], skip_special_tokens=True)
+        return texts
+
+    def _over(self, rows: Sequence[Sequence[int]], *, stops: Sequence[int], ends: Sequence[str]) -> list[bool]:
+        """Which answers go no further, by what was written of them."""
+        return [_before(text, ends) != text.lstrip() for text in self._texts(rows, stops)]
 
     def save(self, folder: Path) -> None:
         """Write the model and the tokenizer in transformers' own layout, and the preparation."""
@@ -218,8 +254,10 @@ class LanguageModel:
         return cls(schema, language_in(folder, "causal").eval(), preparation, tokenizer_from(folder))
 
 
-def _generated(model: Any, prompts: list[Sequence[int]], *, pad: int, **options: Any) -> list[list[int]]:
-    """The tokens that transformers' `generate` puts after each prompt."""
+def _generated(
+    model: Any, prompts: list[Sequence[int]], *, pad: int, over: Callable[..., list[bool]] | None, **options: Any
+) -> list[list[int]]:
+    """The tokens that transformers' `generate` puts after each prompt; `over` says of them which answers are done."""
     import torch
 
     longest = max(map(len, prompts))
@@ -229,6 +267,13 @@ def _generated(model: Any, prompts: list[Sequence[int]], *, pad: int, **options:
         ids_nT[row, longest - len(prompt) :] = torch.tensor(prompt)
         mask_nT[row, longest - len(prompt) :] = 1
     device = next(model.parameters()).device
+
+    def done(longer_nT: Any, scores: Any) -> Any:
+        assert over is not None
+        return torch.tensor(over(longer_nT[:, longest:].tolist()), device=longer_nT.device)
+
+    if over is not None:
+        options["stopping_criteria"] = [done]
     with torch.inference_mode():
         longer_nT = model.generate(
             input_ids=ids_nT.to(device), attention_mask=mask_nT.to(device), pad_token_id=pad, **options
@@ -237,6 +282,14 @@ def _generated(model: Any, prompts: list[Sequence[int]], *, pad: int, **options:
     return tokens
 
 
-def _until(tokens: list[int], ends: Sequence[int]) -> list[int]:
+def _before(text: str, ends: Sequence[str]) -> str:
+    """The text before the first that ends it; the space before its first word is none."""
+    if not ends:
+        return text
+    begun = text.lstrip()
+    return begun[: min((place for end in ends if (place := begun.find(end)) >= 0), default=len(begun))]
+
+
+def _until(tokens: Sequence[int], ends: Sequence[int]) -> Sequence[int]:
     """The tokens before the first that ends an answer."""
     return tokens[: next((at for at, token in enumerate(tokens) if token in ends), len(tokens))]

@@ -1,6 +1,6 @@
 """The answer that was given to the nearest known prompt: what any model that writes must beat.
 
-Letters: N prompts asked, M prompts known, D coordinates.
+Letters: N prompts asked, M prompts known, D coordinates, K of the nearest.
 """
 
 from __future__ import annotations
@@ -49,34 +49,47 @@ class NearestAnswer:
     @property
     def describes(self) -> str:
         """Whom it asks, in words."""
-        how = "sentence embeddings" if isinstance(self._place, Path) else "words"
-        return f"what was answered to the nearest of {len(self._answers):,} prompts, by {how}"
+        return f"what was answered to the nearest of {len(self._answers):,} prompts, by {self.likeness}"
+
+    @property
+    def likeness(self) -> str:
+        """What nearness goes by, in words."""
+        return "sentence embeddings" if isinstance(self._place, Path) else "words"
 
     def predict(self, examples: pl.DataFrame) -> Predictions:
         """The answer to the nearest known prompt of each example."""
-        nearest = [np.zeros(0, np.int64)]
+        return Predictions(texts_N=self._answers[self.nearest_NK(examples, 1)[:, 0]])
+
+    def nearest_NK(self, examples: pl.DataFrame, count: int) -> np.ndarray:
+        """The places of the `count` known prompts that are nearest to each example's, the nearest first."""
+        nearest = [np.zeros((0, count), np.int64)]
         # Of fewer texts the encoder reads each the same whatever stands beside it, and close calls stay as they are.
         step = REMEMBERED_FROM - 1 if isinstance(self._place, Path) else max(1, len(examples))
         for start in range(0, len(examples), step):
-            nearest.append(self._nearest_N(placed(self._place, self.schema, examples[start : start + step])))
-        return Predictions(texts_N=self._answers[np.concatenate(nearest)])
+            asked_ND = placed(self._place, self.schema, examples[start : start + step])
+            nearest.append(self._nearest_NK(asked_ND, count))
+        return np.concatenate(nearest)
 
     def out_of_fold(self, fold_N: np.ndarray) -> Predictions:
         """The answer to each known prompt by the nearest one outside its fold; words are weighed as in all of them."""
-        return Predictions(texts_N=self._answers[self._nearest_N(self._known_MD, fold_N)])
+        return Predictions(texts_N=self._answers[self._nearest_NK(self._known_MD, 1, fold_N)[:, 0]])
 
-    def _nearest_N(self, asked_ND: np.ndarray | csr_matrix, fold_N: np.ndarray | None = None) -> np.ndarray:
-        count = asked_ND.shape[0]
-        found_N = np.zeros(count, np.int64)
+    def _nearest_NK(
+        self, asked_ND: np.ndarray | csr_matrix, count: int, fold_N: np.ndarray | None = None
+    ) -> np.ndarray:
+        asked = asked_ND.shape[0]
+        found_NK = np.zeros((asked, count), np.int64)
         step = max(1, BLOCK_CELLS // len(self._answers))
-        for start in range(0, count, step):
-            block = slice(start, min(start + step, count))
+        for start in range(0, asked, step):
+            block = slice(start, min(start + step, asked))
             like_NM = asked_ND[block] @ self._known_MD.T
             like_NM = like_NM if isinstance(like_NM, np.ndarray) else like_NM.toarray()
             if fold_N is not None:
                 like_NM[fold_N[block, None] == fold_N[None, :]] = -np.inf
-            found_N[block] = like_NM.argmax(axis=1)
-        return found_N
+            for place in range(count):
+                found_NK[block, place] = best_n = like_NM.argmax(axis=1)
+                np.put_along_axis(like_NM, best_n[:, None], -np.inf, axis=1)
+        return found_NK
 
     def save(self, folder: Path) -> None:
         """Write `nearest_answer.json` and `.safetensors`, and the encoder where one is used."""

@@ -1,0 +1,51 @@
+"""How much memory this process may take, and how large a model in a folder is."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+LIMITS = (Path("/sys/fs/cgroup/memory.max"), Path("/sys/fs/cgroup/memory/memory.limit_in_bytes"))
+"""Where a container's limit stands: of control groups version 2, and of version 1."""
+USED = (Path("/sys/fs/cgroup/memory.current"), Path("/sys/fs/cgroup/memory/memory.usage_in_bytes"))
+
+
+def available_bytes() -> int:
+    """What this process may still take: free memory of the GPU, or of the machine or container, its own included."""
+    import psutil
+    import torch
+
+    if torch.cuda.is_available():
+        free, _ = torch.cuda.mem_get_info()
+        return int(free) + int(torch.cuda.memory_reserved())
+    return free_bytes() + int(psutil.Process().memory_info().rss)
+
+
+def free_bytes() -> int:
+    """What nobody holds of the memory of the machine or container, where examples lie also if there is a GPU."""
+    import psutil
+
+    free = int(psutil.virtual_memory().available)
+    for limit, used in zip(LIMITS, USED, strict=True):
+        allowed, taken = _number(limit), _number(used)
+        if allowed is not None and taken is not None:
+            free = min(free, max(0, allowed - taken))
+    return free
+
+
+def weight_shapes(folder: Path) -> dict[str, tuple[int, ...]]:
+    """Name -> shape of every weight in the safetensors files of `folder`; only their headers are read."""
+    found: dict[str, tuple[int, ...]] = {}
+    for path in sorted(folder.glob("*.safetensors")):
+        with path.open("rb") as opened:
+            header = json.loads(opened.read(int.from_bytes(opened.read(8), "little")))
+        found |= {name: tuple(each["shape"]) for name, each in header.items() if name != "__metadata__"}
+    return found
+
+
+def _number(path: Path) -> int | None:
+    """The number in a file of the system; None where there is none, or it says `max`."""
+    try:
+        return int(path.read_text(encoding="ascii"))
+    except (OSError, ValueError):
+        return None
