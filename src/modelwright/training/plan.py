@@ -28,6 +28,7 @@ from modelwright.records import (
     Setting,
     identify,
 )
+from modelwright.training.compiling import compiling
 from modelwright.training.consider import CLASSICAL, consider
 from modelwright.training.curve import learning_curve
 from modelwright.training.estimate import Forecast, estimated, repeated, with_cost
@@ -94,6 +95,9 @@ def plan(
 
     forecast = _measured(schema, train, validation, base, settings, metric=metric, folder=folder, note=note)
     job, scratch, precision = forecast.job, isinstance(base, str), settings["precision"]
+    origins["compile"], forecast = compiling(
+        forecast, problem, precision=precision, scratch=scratch, budget_seconds=budget_seconds, note=note
+    )
     origins |= schedule(forecast, problem, scratch=scratch, budget_seconds=budget_seconds)
     origins["metric"] = Setting(metric, "problem")
     steps, every = origins["steps"].value, origins["validate_every"].value
