@@ -24,6 +24,7 @@ def test_the_same_is_exact(tmp_path: Path) -> None:
         ({"threads": 1}, "threads: 1 (before: 2)"),
         ({"device": "cuda H100"}, "device cuda H100 (before: cpu AVX2)"),
         ({"processes": 2}, "processes: 2 (before: 1)"),
+        ({"compiler": "g++ 12"}, "compiler: g++ 12 (before: none)"),
     ],
 )
 def test_what_rounds_otherwise_is_said(changed: dict[str, object], said: str, tmp_path: Path) -> None:

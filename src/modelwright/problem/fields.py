@@ -1,4 +1,4 @@
-"""The fields of problem.yaml: 37, and 40 at most.
+"""The fields of problem.yaml: 38, and 40 at most.
 
 Each field's description is the comment in a new problem.yaml, the "expected" of its fault and its line in
 the documentation.
@@ -108,6 +108,7 @@ class Training(Section):
         "auto, or passes over the examples, above 0 and at most 10000", "auto"
     )
     precision: Literal["auto", "fp32", "bf16", "fp16"] = _says("auto, fp32, bf16 or fp16", "auto")
+    compile: bool | Auto = _says("auto: where it pays back within the run; true or false", "auto")
     max_grad_norm: Positive = _says("length at which gradients are clipped, above 0", 1.0)
     seed: Annotated[int, Field(ge=0, lt=2**31)] = _says("whole number from 0 on; the same one repeats all", 0)
     trials: Annotated[int, Field(ge=1, le=1000)] = _says(

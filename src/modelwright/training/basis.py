@@ -44,6 +44,7 @@ class Basis:
         device: Its kind and what it can do: two kinds round differently.
         threads: A sum over so many parts is rounded otherwise than over another number.
         processes: That train together.
+        compiler: Of the network's blocks; empty where they are not compiled.
     """
 
     plan: str
@@ -55,6 +56,7 @@ class Basis:
     device: str
     threads: int
     processes: int = 1
+    compiler: str = ""
 
 
 def basis_of(dataset: Dataset, plan: Plan, base: Path | str | None = None, *, processes: int = 1) -> Basis:
@@ -67,11 +69,12 @@ def basis_of(dataset: Dataset, plan: Plan, base: Path | str | None = None, *, pr
     if base is None:
         from modelwright.models.threads import cores
 
-        packages, device, threads = _TABLES, "cpu", cores()
+        packages, device, threads, compiled_by = _TABLES, "cpu", cores(), ""
     else:
         import torch
 
         packages, device, threads = _NETWORKS, _device(), torch.get_num_threads()
+        compiled_by = _compiler(plan)
     return Basis(
         plan=plan.id,
         train=file_sha256(Path(dataset.path) / "train.parquet"),
@@ -82,6 +85,7 @@ def basis_of(dataset: Dataset, plan: Plan, base: Path | str | None = None, *, pr
         device=device,
         threads=threads,
         processes=processes,
+        compiler=compiled_by,
     )
 
 
@@ -111,11 +115,17 @@ def not_exact(found: dict[str, Any] | None, basis: Basis, *, step: int, folder: 
         for name, before in found.get("versions", {}).items()
         if now["versions"].get(name) != before
     ]
-    words = {"code": "Modelwright", "device": "device", "threads": "threads:", "processes": "processes:"}
+    words = {
+        "code": "Modelwright",
+        "device": "device",
+        "threads": "threads:",
+        "processes": "processes:",
+        "compiler": "compiler:",
+    }
     changes += [
-        f"{word} {now[name]} (before: {found.get(name)})"
+        f"{word} {now[name] or 'none'} (before: {found.get(name) or 'none'})"
         for name, word in words.items()
-        if found.get(name) != now[name]
+        if (found.get(name) or None) != (now[name] or None)
     ]
     return [f"it went on after step {step} with {', '.join(changes)}"] if changes else []
 
@@ -142,6 +152,14 @@ def _device() -> str:
     if torch.cuda.is_available():
         return f"cuda {torch.cuda.get_device_name()}"
     return f"cpu {torch.backends.cpu.get_cpu_capability()}"
+
+
+def _compiler(plan: Plan) -> str:
+    """What compiles the blocks of the network: eager code rounds otherwise, and so may another compiler's."""
+    from modelwright.models.compiled import compiler
+
+    asked = plan.settings.get("compile")
+    return compiler() if asked is not None and asked.value else ""
 
 
 def _model_sha256(folder: Path) -> str:

@@ -43,6 +43,7 @@ class Forecast:
         peak_bytes: Of memory, while all this was measured.
         reads: The run starts with the frozen encoder's features.
         crowd: What other programs took of the processor meanwhile.
+        compile_seconds: What compiling the network's blocks takes; 0 where they are not.
     """
 
     job: Job
@@ -51,11 +52,12 @@ class Forecast:
     peak_bytes: int
     reads: bool
     crowd: float = 0.0
+    compile_seconds: float = 0.0
 
     @property
     def epoch_seconds(self) -> float:
         """One pass over the examples, without validation."""
-        return self._training(len(self.job.order(0)))
+        return self.steps_seconds(len(self.job.order(0)))
 
     @property
     def validation_seconds(self) -> float:
@@ -73,7 +75,7 @@ class Forecast:
             lengths_N = self.job.train.lengths_N
             portions = by_length(lengths_N, most=encode.BATCH, tokens=encode.BATCH_TOKENS[place])
             read = self.probe.read.seconds(shapes_of(list(portions), lengths_N)) + self.probe.head_seconds
-        return self.build_seconds + self.probe.begin_seconds + read
+        return self.build_seconds + self.probe.begin_seconds + read + self.compile_seconds
 
     @property
     def end_seconds(self) -> float:
@@ -89,7 +91,7 @@ class Forecast:
             validate_every: Steps between two validations.
         """
         validations = 1 + math.ceil(steps / validate_every)
-        training = self._training(steps)
+        training = self.steps_seconds(steps)
         between = training / max(1, validations - 1)
         minutes = (validations - 1) * int(between // (EVERY_SECONDS + self.probe.save_seconds))
         return {
@@ -131,7 +133,8 @@ class Forecast:
                 shapes += shapes_of(self.job.order(epoch), lengths_N)
         return shapes[:count]
 
-    def _training(self, count: int) -> float:
+    def steps_seconds(self, count: int) -> float:
+        """So many steps, without what comes between them."""
         shapes = self._shapes(count)
         steady = self.probe.steps.line.seconds(shapes) * count / len(shapes)
         return steady + self.probe.steps.new_shape_seconds * len(set(shapes))

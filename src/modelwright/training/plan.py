@@ -28,6 +28,7 @@ from modelwright.records import (
     Setting,
     identify,
 )
+from modelwright.training.compiling import compiling
 from modelwright.training.consider import CLASSICAL, consider
 from modelwright.training.crowd import Crowd
 from modelwright.training.curve import learning_curve
@@ -105,7 +106,11 @@ def _network(
     if schema.kind == "image":
         images_fit(schema, train, validation, base=base, size=settings["image_size"])
     forecast = _measured(schema, train, validation, base, settings, metric=metric, folder=folder, note=note)
-    origins |= schedule(forecast, problem, scratch=isinstance(base, str), budget_seconds=budget_seconds)
+    scratch, precision = isinstance(base, str), settings["precision"]
+    origins["compile"], forecast = compiling(
+        forecast, problem, precision=precision, scratch=scratch, budget_seconds=budget_seconds, note=note
+    )
+    origins |= schedule(forecast, problem, scratch=scratch, budget_seconds=budget_seconds)
     origins["metric"] = Setting(metric, "problem")
     steps, every = origins["steps"].value, origins["validate_every"].value
     estimate = corrected(kind_of_job(schema, method), estimated(forecast, steps=steps, validate_every=every))
@@ -113,7 +118,7 @@ def _network(
     note("trying whether it can learn")
     rate = float(origins["learning_rate"].value)
     asked = problem.training.learning_rate != "auto"
-    seen = preflight(forecast.job, train, schema, rate=rate, precision=settings["precision"], asked=asked)
+    seen = preflight(forecast.job, train, schema, rate=rate, precision=precision, asked=asked)
     if seen.learning_rate < rate:
         origins["learning_rate"] = Setting(seen.learning_rate, f"probe: the rule's {rate:g} diverged")
     note("how much more data would bring")

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from modelwright.errors import Fault, InputError
 from modelwright.problem import Problem
 from modelwright.records import BatchSize, Estimate, Plan, Schema, Search, Setting, identify
-from modelwright.training.consider import adapter_sizes, missing
+from modelwright.training.consider import ADAPTED, adapter_sizes, missing
 from modelwright.training.estimate import Forecast
 from modelwright.training.rules import LEAST_EPOCHS, affordable_epochs, steps_between, usual_rate
 
@@ -153,10 +153,12 @@ def plan_of(plan: Plan, tried: dict[str, Any], number: int) -> Plan:
     settings = dict(plan.settings)
     if tried != own(plan):
         size = next(each for each in search.batch_sizes if each.examples == tried["batch_size"])
+        adapted = tried["method"] in ADAPTED
         changed = {
             **{name: each.value for name, each in adapter_sizes(tried["method"]).items()},
             **{name: tried[name] for name in ("learning_rate", "batch_size", "epochs")},
             "micro_batches": size.micro_batches,
+            **({"compile": False} if adapted else {}),
             "steps": max(1, math.ceil(tried["epochs"] * size.batches)),
             "validate_every": steps_between(tried["epochs"], size.batches),
         }

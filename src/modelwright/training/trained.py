@@ -16,6 +16,8 @@ from modelwright.training.sharding import is_sharded, laid_as, shard
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
+    from modelwright.models.compiled import Shape
+
 
 @dataclass(slots=True)
 class Trained:
@@ -50,10 +52,12 @@ class Trained:
             adapters: Where to write the adapters by themselves, if there are any.
         """
         from modelwright.models.attention import use_own
+        from modelwright.models.compiled import as_they_were
 
         self._lean.restore()
         network, settings = self.job.network, self.job.settings
         use_own(network.transformer)
+        as_they_were(network)
         if not settings["rank"]:
             return
         from modelwright.models.adapters import merged, save_adapters
@@ -78,6 +82,7 @@ def begin(job: Job, *, sharded: bool = False) -> Trained:
         sharded: Share the network out over all workers; such a job is not ended, but built anew for what is saved.
     """
     from modelwright.models.attention import use_products
+    from modelwright.models.compiled import NONE, compile_blocks, compiler
     from modelwright.models.dropout import with_own_dropout
     from modelwright.models.networks import repeat_blocks
     from modelwright.models.precision import device as best_device
@@ -104,9 +109,18 @@ def begin(job: Job, *, sharded: bool = False) -> Trained:
     with_own_dropout(network)
     if settings["checkpointing"]:
         repeat_blocks(network)
+    if settings.get("compile") and not sharded and compiler() != NONE:
+        compile_blocks(network, _shape(held.job))
     if sharded:
         shard(network)
     return Trained(held.job, held)
+
+
+def _shape(job: Job) -> Shape:
+    """The shape of the batches that blocks see, where all have one; of micro-batches the larger."""
+    batch = job.order(0)[0]
+    tokens = job.fetch(batch[:1]).inputs["input_ids"].shape[1]
+    return -(-len(batch) // job.settings["micro_batches"]), tokens
 
 
 def _speaks(job: Job) -> bool:

@@ -110,6 +110,8 @@ def under_way(
     if damaged:
         said = f"damaged checkpoints were passed over: {', '.join(damaged)}"
         progress(Progress("train", "going on", 0, lasting=said))
+    if settings.get("compile"):
+        progress(Progress("train", "compiling", 0, lasting=_compiling()))
     fresh = found is None and settings["head"] != "random"
     if fresh and not group.sharded:
         start_head(job, group, progress)
@@ -143,6 +145,15 @@ def take_best(under: UnderWay, folder: Path) -> None:
         raise IntegrityError(f"{place}: no checkpoint there is sound; train again with --force")
     under.held.load(best.tensors["network"])
     under.held.end(folder / "adapters")
+
+
+def _compiling() -> str:
+    """What is to be told of a run whose blocks are to be compiled."""
+    from modelwright.models.compiled import NONE, compiler
+
+    if compiler() == NONE:
+        return "the plan compiles blocks, but no C++ compiler is here: steps are taken without"
+    return "blocks are compiled in the first step, which takes longer"
 
 
 def _lost(logs: Logs, course: Course, place: Path, metric: str) -> list[str]:

@@ -22,7 +22,7 @@ _METHODS = {
     "qlora": "QLoRA",
 }
 _TOLD = ("learning_rate", "batch_size", "precision", "budget_seconds")
-"""Settings that the story shows with their origins; `plan` shows all."""
+"""Settings that the story shows with their origins, and `compile` where it is on; `plan` shows all."""
 
 
 def about_plan(plan: Plan, *, every: bool = False) -> Iterator[Line]:
@@ -49,7 +49,9 @@ def about_plan(plan: Plan, *, every: bool = False) -> Iterator[Line]:
     if plan.curve is not None:
         yield "", _more_data(plan.curve)
     yield from _seen(plan, every=every)
-    shown = plan.settings if every else {name: plan.settings[name] for name in _TOLD if name in plan.settings}
+    told = [name for name in _TOLD if name in plan.settings]
+    told += ["compile"] if "compile" in plan.settings and plan.settings["compile"].value else []
+    shown = plan.settings if every else {name: plan.settings[name] for name in told}
     settings = [f"{name} {_value(each.value)}, from: {each.origin}" for name, each in shown.items()]
     if every:
         yield from (("", setting) for setting in settings)
