@@ -286,7 +286,10 @@ class Search:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """Step 3: the model, the method and every setting, with what it will take; `search` where there are trials."""
+    """Step 3: the model, the method and every setting, with what it will take; `search` where there are trials.
+
+    `no_curve` says why there is no `curve`.
+    """
 
     id: str
     dataset_id: str
@@ -298,6 +301,7 @@ class Plan:
     preflight: Preflight | None = None
     curve: LearningCurve | None = None
     search: Search | None = None
+    no_curve: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -453,7 +457,7 @@ Record = Dataset | Verdict | Plan | Run | Report | Package
 _CLOCK = frozenset(
     {
         *("id", "path", "html", "seconds", "fit_seconds", "latency_ms", "cost_per_1000", "peak_memory_bytes"),
-        *("estimate", "forecast_error", "preflight", "curve"),
+        *("estimate", "forecast_error", "preflight", "curve", "no_curve"),
     }
 )
 """Names of fields that depend on when and where something was made; what they hold enters no id."""
