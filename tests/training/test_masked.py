@@ -232,6 +232,7 @@ def test_a_model_without_a_layer_that_guesses_goes_on_and_says_so(
     assert not reads_both_ways("auto", folder=tmp_path) and not reads_both_ways("llama-2x128", folder=tmp_path)
     made = planned(texts, asked(folder_of, epochs=2, batch_size=16), tmp_path)
     assert made.method == "full" and made.preflight is not None and FRESH in made.preflight.notes
+    assert made.settings["learning_rate"].value == 4e-4
     whole = trained(texts, made, tmp_path / "whole")
 
     def stop(progress: Progress) -> None:
