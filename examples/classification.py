@@ -4,20 +4,6 @@
 
 The files have the columns `text` and `label`. The folder is in transformers' layout. The order of
 the texts is drawn from seed and epoch, so this page and the house's loop find the same losses (tests/test_examples.py).
-
-Where `label` holds several labels (a|b), and where it holds a number, three places are others, and the proof with them:
-
-    classes = sorted(set(parts[0][1]))
-    torch.tensor([classes.index(label) for label in labels])
-    torch.nn.functional.cross_entropy
-
-    classes = sorted({name for label in parts[0][1] for name in label.split("|")})
-    torch.tensor([[float(name in label.split("|")) for name in classes] for label in labels])
-    len(classes) * torch.nn.functional.binary_cross_entropy_with_logits
-
-    classes, numbers = ["number"], torch.tensor([float(label) for label in parts[0][1]])
-    (torch.tensor([[float(label)] for label in labels]) - numbers.mean()) / numbers.std(correction=0)
-    0.5 * torch.nn.functional.mse_loss
 """
 
 import csv

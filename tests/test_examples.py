@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ast
 import io
 import re
 import runpy
@@ -22,7 +21,7 @@ from PIL import Image
 
 from modelwright.models.dropout import Dropout
 from modelwright.models.language import language_from_scratch
-from modelwright.models.vocabulary import learn_tokenizer
+from modelwright.models.vocabulary import learn_masking_tokenizer, learn_tokenizer
 from modelwright.records import Column, Schema
 from modelwright.training.job import Job, build
 from modelwright.training.loop import steps
@@ -108,27 +107,56 @@ def with_several(row: dict[str, str]) -> list[str]:
     return [name for name in ("class 0", "class 1", "class 2", "fee") if name in (row["label"], *row["text"].split())]
 
 
-@pytest.mark.parametrize("task", ["multilabel", "regression"])
-def test_several_labels_and_numbers_are_learnt_as_the_page_says(task: str, tiny_encoder: Path, tmp_path: Path) -> None:
-    """The page with the lines of its docstring in their places, up to the proof, which is of classes."""
-    source = (EXAMPLES / "classification.py").read_text(encoding="utf-8")
-    said = re.findall(r"(?m)^    (\S.*)$", (ast.get_docstring(ast.parse(source), clean=False) or ""))[1:]
-    code = source.split('"""', 2)[2].split("# 5.")[0]
-    for old, new in zip(said[:3], said[3:6] if task == "multilabel" else said[6:9], strict=True):
-        assert code.count(old) == 1
-        code = code.replace(old, new)
-    (tmp_path / "page.py").write_text(code, encoding="utf-8")
-    drawn = texts(500, 1)
-    labels: list[Any] = [with_several(row) for row in drawn.to_dicts()]
-    classes = ("class 0", "class 1", "class 2", "fee")
-    if task == "regression":
-        labels, classes = [float(len(row["text"])) for row in drawn.to_dicts()], ()
+def check_labels(task: str, encoder: Path, folder: Path, labels: list[Any], classes: tuple[str, ...]) -> Told:
+    """What the page of `task` tells of 500 texts to learn from and 60 others, its losses being the loop's."""
+    drawn = texts(560, 1)
     written = ["|".join(each) if task == "multilabel" else str(each) for each in labels]
-    drawn.with_columns(label=pl.Series(written)).write_csv(tmp_path / "train.csv")
-    page = told(tmp_path / "page.py", tiny_encoder, tmp_path / "train.csv", tmp_path / "train.csv")
+    files = [folder / "train.csv", folder / "validation.csv"]
+    cells = drawn.with_columns(label=pl.Series(written))
+    cells[:500].write_csv(files[0]), cells[500:].write_csv(files[1])
+    page = told(EXAMPLES / f"{task}.py", encoder, *files)
     frame = drawn.with_columns(label=pl.Series(labels))
     schema = Schema(task, "text", (Column("text", "text"),), "label", classes)
-    check_losses(page, build(schema, frame, frame, base=tiny_encoder, settings=SETTINGS), learning_rate=1e-3)
+    job = build(schema, frame[:500], frame[500:], base=encoder, settings=SETTINGS)
+    check_losses(page, job, learning_rate=1e-3)
+    return page
+
+
+def test_several_labels_are_learnt_as_the_loop_does(tiny_encoder: Path, tmp_path: Path) -> None:
+    labels = [with_several(row) for row in texts(560, 1).to_dicts()]
+    page = check_labels("multilabel", tiny_encoder, tmp_path, labels, ("class 0", "class 1", "class 2", "fee"))
+    assert page.figure("micro F1") > 0.8
+
+
+def test_numbers_are_learnt_as_the_loop_does(tiny_encoder: Path, tmp_path: Path) -> None:
+    """How many of three words that cost something a text has."""
+    labels = [
+        float(sum(row["text"].count(word) for word in ("fee", "rate", "top"))) for row in texts(560, 1).to_dicts()
+    ]
+    page = check_labels("regression", tiny_encoder, tmp_path, labels, ())
+    assert page.figure("R2") > 0.3
+
+
+def test_a_masked_language_model_is_what_the_loop_does(tmp_path: Path) -> None:
+    """A thing has always the same colour, so that what is hidden of one stands in the other."""
+    generator, pairs = np.random.default_rng(0), ["red cat", "blue dog", "green hat", "grey kite"]
+    rows = [f"the {generator.choice(pairs)} sees the {generator.choice(pairs)}" for _ in range(360)]
+    parts = [rows[:320], rows[320:]]
+    files = [tmp_path / name for name in ("train.txt", "validation.txt")]
+    for name, part in zip(files, parts, strict=True):
+        name.write_text("\n".join(part), encoding="utf-8")
+    tokenizer = learn_masking_tokenizer(rows, size=300)
+    torch.manual_seed(0)
+    sizes = {"hidden_size": 64, "num_hidden_layers": 2, "num_attention_heads": 4, "intermediate_size": 128}
+    config = {**sizes, "vocab_size": len(tokenizer), "max_position_embeddings": 64, "initializer_range": 0.1}
+    language_from_scratch("bert", "masked", config).model.bert.save_pretrained(tmp_path / "bert")
+    tokenizer.save_pretrained(tmp_path / "bert")
+    page = told(EXAMPLES / "masked_language_model.py", tmp_path / "bert", *files)
+    schema = Schema("language-modeling", "text", (Column("text", "text"),), "bytes", masked=True)
+    frames = [pl.DataFrame({"text": part}).with_columns(bytes=pl.lit(1.0)) for part in parts]
+    job = build(schema, *frames, base=tmp_path / "bert", settings=SETTINGS)
+    check_losses(page, job, learning_rate=2e-3, count=50)
+    assert page.figure("guessed rightly") > 0.6
 
 
 def marked(count: int, seed: int) -> pl.DataFrame:

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 
+from modelwright.data.hidden import asked_bytes
 from modelwright.records import POSITION, Column, Dataset, Schema, Seal
 
 TESTS = Path(__file__).resolve().parent.parent
@@ -87,10 +88,20 @@ def table(folder: Path) -> Dataset:
 
 
 def sentences(folder: Path) -> Dataset:
-    generator = np.random.default_rng(0)
-    found = [" ".join(generator.choice(["the", "red", "cat", "sees", "a", "dog"], 6)) for _ in range(160)]
+    found = _sentences()
     frame = pl.DataFrame({"text": found, "bytes": [float(len(text)) for text in found]})
     return _written(folder, frame, Schema("language-modeling", "text", (Column("text", "text"),), "bytes"))
+
+
+def hidden(folder: Path) -> Dataset:
+    frame = pl.DataFrame({"text": _sentences()})
+    schema = Schema("language-modeling", "text", (Column("text", "text"),), "bytes", masked=True)
+    return _written(folder, frame.with_columns(bytes=asked_bytes(schema, frame).cast(pl.Float64)), schema)
+
+
+def _sentences() -> list[str]:
+    generator = np.random.default_rng(0)
+    return [" ".join(generator.choice(["the", "red", "cat", "sees", "a", "dog"], 6)) for _ in range(160)]
 
 
 KINDS = {
@@ -101,6 +112,13 @@ KINDS = {
         sentences,
         {"base": "llama-2x128"},
         {"epochs": 2, "batch_size": 8},
+        stated={"task": "language-modeling"},
+        metric="bits_per_byte",
+    ),
+    "masked": Kind(
+        hidden,
+        {"base": "bert-2x128"},
+        {"epochs": 3, "batch_size": 8},
         stated={"task": "language-modeling"},
         metric="bits_per_byte",
     ),

@@ -9,8 +9,10 @@ import numpy as np
 import polars as pl
 import pytest
 
+from modelwright.data.hidden import asked_bytes
 from modelwright.data.parts import read_part
-from modelwright.records import Dataset
+from modelwright.data.spans import SPANS
+from modelwright.records import Column, Dataset, LearningCurve, Schema
 from modelwright.training.curve import Law, fitted, learning_curve
 
 SIZES = np.repeat([100.0, 200.0, 400.0, 800.0], 3)
@@ -44,7 +46,7 @@ def test_errors_that_do_not_fall_promise_nothing() -> None:
 def test_the_curve_of_a_dataset(text_dataset: Dataset) -> None:
     train, validation = read_part(text_dataset, "train"), read_part(text_dataset, "validation")
     curve = learning_curve(text_dataset.schema, train, validation, metric="accuracy", goal=0.9, seconds=60, seed=0)
-    assert curve is not None
+    assert isinstance(curve, LearningCurve)
     assert list(curve.scores) == ["22", "45", "90", "180"]
     assert curve.doubled.low <= curve.doubled.value <= curve.doubled.high <= 1
     assert curve.reachable is True
@@ -53,15 +55,13 @@ def test_the_curve_of_a_dataset(text_dataset: Dataset) -> None:
 def test_too_few_examples_or_too_little_time(text_dataset: Dataset) -> None:
     train, validation = read_part(text_dataset, "train"), read_part(text_dataset, "validation")
     given = {"metric": "accuracy", "goal": None, "seed": 0}
-    assert learning_curve(text_dataset.schema, train.head(50), validation, seconds=60, **given) is None
-    assert learning_curve(text_dataset.schema, train, validation, seconds=0, **given) is None
+    assert "50 examples" in learning_curve(text_dataset.schema, train.head(50), validation, seconds=60, **given)
+    assert "no time" in learning_curve(text_dataset.schema, train, validation, seconds=0, **given)
 
 
 def test_a_number_is_foretold_by_ridge_regression(text_dataset: Dataset, tmp_path: Path) -> None:
     """y = 3 x + noise of deviation 1 and x of deviation 1: R² tends to 9 / 10."""
     import dataclasses
-
-    from modelwright.records import Column
 
     random = np.random.default_rng(0)
     x = random.normal(size=600)
@@ -70,4 +70,50 @@ def test_a_number_is_foretold_by_ridge_regression(text_dataset: Dataset, tmp_pat
         text_dataset.schema, task="regression", kind="table", inputs=(Column("x", "number"),), output="y", classes=()
     )
     curve = learning_curve(schema, frame[:400], frame[400:], metric="r2", goal=None, seconds=60, seed=0)
-    assert curve is not None and curve.doubled.value == pytest.approx(0.9, abs=0.05)
+    assert isinstance(curve, LearningCurve) and curve.doubled.value == pytest.approx(0.9, abs=0.05)
+
+
+def of(task: str, *, masked: bool = False) -> tuple[Schema, pl.DataFrame, str]:
+    """A schema, 240 examples and a metric of a task: what is rare is learnt from more examples."""
+    random, names = np.random.default_rng(0), [f"name{number}" for number in range(60)]
+    chosen = random.zipf(1.3, size=240) % 60
+    text = pl.Series("text", [f"please call {names[each]} about {names[(each + 1) % 60]}" for each in chosen])
+    label, classes, metric = pl.Series("label", [names[each] for each in chosen]), (), "token_f1"
+    if task == "multilabel":
+        label, classes, metric = (
+            pl.Series("label", [[["even", "odd"][each % 2]] for each in chosen]),
+            ("even", "odd"),
+            "",
+        )
+        metric = "micro_f1"
+    elif task == "tagging":
+        cells = [[{"start": 12, "end": 12 + len(names[each]), "label": "who"}] for each in chosen]
+        label, classes, metric = pl.Series("label", cells, dtype=SPANS), ("who",), "micro_f1"
+    schema = Schema(task, "text", (Column("text", "text"),), "label", classes, masked=masked)
+    frame = pl.DataFrame([text, label])
+    if task == "language-modeling":
+        metric, frame = "bits_per_byte", frame.with_columns(label=asked_bytes(schema, frame).cast(pl.Float64))
+    return schema, frame, metric
+
+
+@pytest.mark.parametrize(
+    ("task", "masked"),
+    [("multilabel", False), ("tagging", False), ("generation", False), ("language-modeling", False),
+     ("language-modeling", True)],
+)  # fmt: skip
+def test_every_task_has_a_model_that_stands_in(task: str, masked: bool) -> None:
+    schema, frame, metric = of(task, masked=masked)
+    given = {"metric": metric, "goal": None, "seed": 0}
+    curve = learning_curve(schema, frame[:160], frame[160:], seconds=60, **given)
+    assert isinstance(curve, LearningCurve) and list(curve.scores) == ["20", "40", "80", "160"]
+    first, last = curve.scores["20"], curve.scores["160"]
+    assert last < first if metric == "bits_per_byte" else last >= first
+    assert "too long" in learning_curve(schema, frame[:160], frame[160:], seconds=0.001, **given)
+
+
+def test_a_score_that_is_the_same_everywhere_says_nothing() -> None:
+    """No answer of another prompt is ever right to the letter: 0 on parts of any size."""
+    schema, frame, _ = of("generation")
+    frame = frame.with_columns(label=pl.Series([f"answer {number}" for number in range(len(frame))]))
+    found = learning_curve(schema, frame[:160], frame[160:], metric="exact_match", goal=None, seconds=60, seed=0)
+    assert isinstance(found, str) and "exact_match 0 " in found

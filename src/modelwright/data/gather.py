@@ -62,8 +62,8 @@ class _Read:
     findings: tuple[Finding, ...]
 
 
-def gather(problem: Problem, *, folder: Path, progress: Told | None) -> Gathered:
-    """The examples that `problem` names.
+def gather(problem: Problem, *, folder: Path, progress: Told | None, masked: bool = False) -> Gathered:
+    """The examples that `problem` names; `masked` as in `prepare`.
 
     Raises:
         SourceError: they cannot be read, or do not have the columns or the kind of output that it needs.
@@ -76,7 +76,7 @@ def gather(problem: Problem, *, folder: Path, progress: Told | None) -> Gathered
         inferred = inferred_from(source.talk)
     else:
         inferred = infer(typed.drop(hidden), output=problem.output, inputs=problem.input, task=problem.task)
-    schema = Schema(inferred.task, inferred.kind, tuple(inferred.inputs), inferred.output)
+    schema = _schema(inferred, masked)
     raw, typed = _as_texts(source.frame, source.frame, schema), _as_texts(source.frame, typed, schema)
     others = [name for name in typed.columns if name not in {POSITION, schema.output, *schema.names}]
     official_N = parts_of(typed[column]) if column else np.full(len(typed), FREE, np.int8)
@@ -88,7 +88,7 @@ def gather(problem: Problem, *, folder: Path, progress: Told | None) -> Gathered
     test = None
     count = source.count
     if problem.data.test is not None:
-        test, lines, found, more = _official_test(problem, folder, typed, examples, inferred, count, progress)
+        test, lines, found, more = _official_test(problem, folder, typed, examples, inferred, schema, count, progress)
         dropped.append(lines)
         findings += found
         count += more
@@ -116,6 +116,11 @@ def gather(problem: Problem, *, folder: Path, progress: Told | None) -> Gathered
         column,
         source.running,
     )
+
+
+def _schema(inferred: Inferred, masked: bool) -> Schema:
+    masked = masked and inferred.task == "language-modeling"
+    return Schema(inferred.task, inferred.kind, tuple(inferred.inputs), inferred.output, masked=masked)
 
 
 _HIDDEN = "says which part or group an example belongs to"
@@ -196,7 +201,7 @@ def _as_texts(raw: pl.DataFrame, frame: pl.DataFrame, schema: Schema) -> pl.Data
     found = frame.with_columns(raw[name].cast(pl.String) for name in schema.names if name in raw.columns)
     if schema.task == "generation" or schema.names[0] not in raw.columns:
         return found
-    return with_bytes(found, schema.names[0], schema.output)
+    return with_bytes(found, schema)
 
 
 def _present(
@@ -220,12 +225,12 @@ def _official_test(
     typed: pl.DataFrame,
     examples: pl.DataFrame,
     inferred: Inferred,
+    schema: Schema,
     start: int,
     progress: Told | None,
 ) -> tuple[pl.DataFrame, pl.DataFrame, list[Finding], int]:
     """The examples of the official test file, numbered on from `start`; lines; findings; how many it has."""
     assert problem.data.test is not None
-    schema = Schema(inferred.task, inferred.kind, tuple(inferred.inputs), inferred.output)
     read = _read(problem, problem.data.test, folder, None, progress)
     needed = typed.select(POSITION, *schema.names, schema.output)
     raw = _as_texts(read.frame, read.frame, schema)

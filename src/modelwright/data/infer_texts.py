@@ -6,9 +6,10 @@ from typing import NoReturn
 
 import polars as pl
 
+from modelwright.data.hidden import asked_bytes
 from modelwright.data.inferred import FEWEST_EXAMPLES, Inferred
 from modelwright.errors import Fault, SourceError
-from modelwright.records import POSITION, Column, ColumnKind
+from modelwright.records import POSITION, Column, ColumnKind, Schema
 
 PAIRS = (
     ("prompt", "completion"), ("prompt", "response"), ("prompt", "answer"), ("instruction", "output"),
@@ -18,7 +19,7 @@ PAIRS = (
 """Names of columns that hold what is asked and what is answered, the surer first."""
 
 BYTES = "bytes"
-"""The output column of language modeling: how many bytes each text has in UTF-8."""
+"""The output column of language modeling: how many bytes each text, or what is hidden of it, has in UTF-8."""
 
 
 def of_texts(
@@ -166,6 +167,7 @@ def _check_count(column: pl.Series, where: str, what: str) -> None:
         raise SourceError(Fault(where, f"{count} {what}", f"at least {FEWEST_EXAMPLES}, better hundreds", todo))
 
 
-def with_bytes(frame: pl.DataFrame, text: str, output: str) -> pl.DataFrame:
-    """`frame` with how many bytes each `text` has, null where there is none, as the column `output`."""
-    return frame.with_columns(pl.col(text).cast(pl.String).str.len_bytes().cast(pl.Float64).alias(output))
+def with_bytes(frame: pl.DataFrame, schema: Schema) -> pl.DataFrame:
+    """`frame` with how many bytes of each text a language model is asked for, null where there is none, as output."""
+    asked = asked_bytes(schema, frame).cast(pl.Float64).alias(schema.output)
+    return frame.with_columns(pl.when(pl.col(schema.names[0]).is_not_null()).then(asked).alias(schema.output))

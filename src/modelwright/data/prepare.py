@@ -38,7 +38,7 @@ _SEVERITIES = ("error", "warning", "info")
 _STEPS = ("reading", "cleaning", "looking for leaks", "splitting", "writing")
 
 
-def prepare(problem: Problem, *, folder: Path, to: Path, progress: Told | None = None) -> Dataset:
+def prepare(problem: Problem, *, folder: Path, to: Path, progress: Told | None = None, masked: bool = False) -> Dataset:
     """The dataset of `problem`, written to `to`: the same data and problem always give the same one.
 
     Positions count the examples of the source from 0; those of an official test file are numbered on from
@@ -50,13 +50,14 @@ def prepare(problem: Problem, *, folder: Path, to: Path, progress: Told | None =
         folder: The project's folder, which relative paths start from.
         to: An empty or absent folder, whose parent exists; filled in one step at the end.
         progress: Called now and then.
+        masked: Whether a language model is to guess hidden words, and not to go on with texts.
 
     Raises:
         SourceError: the data cannot be read, does not fit the problem, or is too little to learn from.
     """
     started = time.monotonic()
     _check_shares(problem)
-    gathered = gather(problem, folder=folder, progress=progress)
+    gathered = gather(problem, folder=folder, progress=progress, masked=masked)
     _tell(progress, "cleaning")
     cleaned, official_N = _clean(gathered)
     _check_enough(cleaned.examples, gathered.schema)

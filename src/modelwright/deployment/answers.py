@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 
+from modelwright.data.hidden import asked_bytes
 from modelwright.deployment.signature import TOP, TOP_CLASSES
 from modelwright.models.predictors import Predictions
 from modelwright.models.words import texts_in
@@ -24,7 +25,8 @@ def answers(predictions: Predictions, schema: Schema, examples: pl.DataFrame) ->
       see `models.predictors.decision`;
     - several labels: `outputs`, in the order of the schema, and `probabilities`, likeliest first;
     - a text: `output`;
-    - of a language model: the `bits` that the text takes, and `bits_per_byte`, which an empty text has none of;
+    - of a language model: the `bits` that the text takes, or its hidden words, and `bits_per_byte`, which an empty text
+      has none of;
     - spans: `spans`, each with `start`, `end`, `label`, the `text` between them and, where the predictor says it, its
       `confidence`.
 
@@ -36,7 +38,7 @@ def answers(predictions: Predictions, schema: Schema, examples: pl.DataFrame) ->
         examples: What was asked; the texts are cut from it.
     """
     if schema.task == "language-modeling":
-        sizes_N = examples[schema.names[0]].cast(pl.String).fill_null("").str.len_bytes().to_list()
+        sizes_N = asked_bytes(schema, examples).to_list()
         pairs = zip(predictions.array.tolist(), sizes_N, strict=True)
         return [{"bits": bits, "bits_per_byte": bits / size if size else None} for bits, size in pairs]
     if predictions.texts_N is not None:

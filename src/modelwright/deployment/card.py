@@ -61,7 +61,7 @@ def card(predictor: Predictor, signature: Signature, title: str, lineage: Mappin
 
 def _front(schema: Schema, title: str, report: Mapping[str, Any]) -> dict[str, Any]:
     front: dict[str, Any] = {"library_name": "modelwright", "tags": ["modelwright", schema.kind, schema.task]}
-    pipeline = PIPELINES.get((schema.kind, schema.task))
+    pipeline = "fill-mask" if schema.masked else PIPELINES.get((schema.kind, schema.task))
     if pipeline is not None:
         front["pipeline_tag"] = pipeline
     metrics = report.get("metrics") or {}

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 
+from modelwright.data.hidden import asked_bytes
 from modelwright.data.parts import targets_N
 from modelwright.deployment.signature import RARE
 from modelwright.models.predictors import Predictions
@@ -85,7 +86,7 @@ def _counts(values: pl.Series) -> dict[str, Any]:
 def _answers(schema: Schema, examples: pl.DataFrame, predictions: Predictions) -> dict[str, Any]:
     """What was answered: values, or classes with how sure and how often right (bins of confidence)."""
     if schema.task == "language-modeling":
-        sizes_N = examples[schema.names[0]].cast(pl.String).fill_null("").str.len_bytes().to_numpy()
+        sizes_N = asked_bytes(schema, examples).to_numpy()
         return _quantiles(predictions.array[sizes_N > 0] / sizes_N[sizes_N > 0]) | {"of": "bits_per_byte"}
     if predictions.texts_N is not None:
         return _quantiles(np.array([len(text) for text in predictions.texts_N])) | {"of": "characters"}

@@ -212,10 +212,10 @@ _PLAIN_ANSWERS: dict[Task, dict[str, Any]] = {
     "regression": {"output": {"type": "number"}},
     "generation": {"output": {"type": "string"}},
     "language-modeling": {
-        "bits": {"type": "number", "minimum": 0, "description": "what the text and its end take"},
+        "bits": {"type": "number", "minimum": 0, "description": "what the text and its end take, or its hidden words"},
         "bits_per_byte": {
             "type": ["number", "null"],
-            "description": "over the text's bytes; null for an empty one",
+            "description": "over the bytes of what is asked for; null for an empty text",
         },
     },
 }

@@ -7,15 +7,17 @@ at once (training/objectives/portioned.py). Letters: n examples, T tokens, D wid
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any, Literal
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
 from modelwright.errors import Fault, InputError
-from modelwright.models.networks import loaded
+from modelwright.models.direction import family_of_both_directions
+from modelwright.models.networks import loaded_with_missing
+from modelwright.models.windows import Windows
 
 Kind = Literal["causal", "masked"]
 AT_ONCE = 16_000_000
@@ -30,14 +32,15 @@ class Language(nn.Module):  # type: ignore[misc]  # torch is not followed by myp
     Args:
         model: One of transformers' ...ForCausalLM or ...ForMaskedLM.
         kind: Which of the two.
+        fresh: Whether weights of it, such as those from states to words, were not in its folder.
 
     Raises:
         InputError: the scores are more than the vocabulary's linear layer of the states.
     """
 
-    def __init__(self, model: nn.Module, kind: Kind) -> None:
+    def __init__(self, model: nn.Module, kind: Kind, *, fresh: bool = False) -> None:
         super().__init__()
-        self.model, self.kind = model, kind
+        self.model, self.kind, self.fresh = model, kind, fresh
         last = model.get_output_embeddings()
         rescaled = [name for name in _RESCALED if getattr(model.config, name, None) not in (None, 1.0)]
         if not isinstance(last, nn.Linear) or rescaled:
@@ -92,6 +95,21 @@ def surprise(network: Language, inputs: dict[str, Tensor], targets_nT: Tensor) -
     return nats_nT
 
 
+def surprises(network: Language, features: Windows, chosen: np.ndarray) -> np.ndarray:
+    """The nats that the targets of the windows at `chosen` take, and how many there are: float64 (w, 2).
+
+    Leaves the network in evaluation mode.
+    """
+    network.eval()
+    device = next(network.parameters()).device
+    with torch.inference_mode():
+        inputs = {name: each.to(device) for name, each in features.batch(chosen).items()}
+        targets_wT = torch.from_numpy(features.asked(chosen)).to(device)
+        nats_w = surprise(network, inputs, targets_wT).double().sum(1)
+        found_w2 = torch.stack((nats_w, (targets_wT >= 0).sum(1).double()), dim=1)
+    return np.asarray(found_w2.cpu())
+
+
 def language_in(folder: Path, kind: Kind, *, quantised: bool = False) -> Language:
     """The language model in `folder` (transformers layout, safetensors only), float32, or in four bits.
 
@@ -100,11 +118,11 @@ def language_in(folder: Path, kind: Kind, *, quantised: bool = False) -> Languag
     """
     check_direction(folder, kind)
     try:
-        model = loaded(_auto(kind), folder, quantised=quantised)
+        model, missing = loaded_with_missing(_auto(kind), folder, quantised=quantised)
     except (OSError, ValueError, KeyError, RuntimeError) as error:
         found = f"{folder} cannot be loaded as a {kind} language model: {error}"
         raise InputError(Fault("model.base", found, "config.json and model.safetensors of one")) from error
-    return Language(model, kind)
+    return Language(model, kind, fresh=bool(missing))
 
 
 def check_direction(folder: Path, kind: Kind) -> None:
@@ -113,14 +131,8 @@ def check_direction(folder: Path, kind: Kind) -> None:
     Raises:
         InputError: it is one.
     """
-    from transformers.models.auto.modeling_auto import MODEL_FOR_MASKED_LM_MAPPING_NAMES
-
-    try:
-        config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return  # loading says what is wrong with it
-    family = config.get("model_type")
-    if kind == "causal" and family in MODEL_FOR_MASKED_LM_MAPPING_NAMES and not config.get("is_decoder"):
+    family = family_of_both_directions(folder)
+    if kind == "causal" and family:
         found = f"{folder} is a {family}, which reads texts in both directions and cannot go on with one"
         raise InputError(Fault("model.base", found, "a causal language model, such as a Llama or a Qwen"))
 

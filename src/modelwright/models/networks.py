@@ -89,14 +89,20 @@ def loaded(auto: Any, folder: Path, *, quantised: bool = False) -> nn.Module:
         folder: In transformers' layout.
         quantised: Hold the matrices in four bits.
     """
+    return loaded_with_missing(auto, folder, quantised=quantised)[0]
+
+
+def loaded_with_missing(auto: Any, folder: Path, *, quantised: bool = False) -> tuple[nn.Module, list[str]]:
+    """The same, and the names of weights that the folder lacks: these are fresh, from torch's global generator."""
     options: dict[str, Any] = {}
     if quantised:
         from modelwright.models.adapters import quantisation
 
         options["quantization_config"] = quantisation()
     with quiet():
-        found: nn.Module = auto.from_pretrained(
+        found, told = auto.from_pretrained(
             folder,
+            output_loading_info=True,
             dtype=torch.float32,
             local_files_only=True,
             use_safetensors=True,
@@ -108,7 +114,7 @@ def loaded(auto: Any, folder: Path, *, quantised: bool = False) -> nn.Module:
         # validation training would go on with other weights than after a resume.
         if hasattr(each, "support_avx512bf16_for_cpu"):
             each.support_avx512bf16_for_cpu = False
-    return found
+    return found, sorted(told["missing_keys"])
 
 
 def scratch(family: str, config: dict[str, Any], *, outputs: int, image_size: int) -> Network:

@@ -7,6 +7,8 @@ from typing import Any
 
 END, PAD = "<|end|>", "<|pad|>"
 """The tokens that end a text and that fill a batch up."""
+MASK = "<|mask|>"
+"""The token that stands where one is hidden."""
 LEAST = 256 + 2
 """A vocabulary holds every byte and the two special tokens."""
 
@@ -37,3 +39,17 @@ def learn_tokenizer(texts: Iterable[str], *, size: int) -> Any:
     return PreTrainedTokenizerFast(
         tokenizer_object=tokenizer, eos_token=END, bos_token=END, pad_token=PAD, clean_up_tokenization_spaces=False
     )
+
+
+def learn_masking_tokenizer(texts: Iterable[str], *, size: int) -> Any:
+    """As `learn_tokenizer`, for a model that reads both ways: it has a mask token, and END on both sides of a text."""
+    from tokenizers.processors import TemplateProcessing
+
+    tokenizer = learn_tokenizer(texts, size=size)
+    tokenizer.add_special_tokens({"mask_token": MASK, "cls_token": END, "sep_token": END})
+    ends = [(END, tokenizer.eos_token_id)]
+    pair = f"{END} $A {END} $B {END}"
+    tokenizer.backend_tokenizer.post_processor = TemplateProcessing(
+        single=f"{END} $A {END}", pair=pair, special_tokens=ends
+    )
+    return tokenizer

@@ -36,7 +36,8 @@ class Schema:
     - multilabel: the classes, a list of strings, sorted, empty where none fits;
     - tagging: a list of {start, end, label}: spans of characters of the one input text, in order, none within another;
     - generation: the right answer, a string;
-    - language-modeling: how many bytes the text has in UTF-8, float64; what is answered is how many bits it takes.
+    - language-modeling: how many bytes the text has in UTF-8, float64; what is answered is how many bits it takes;
+    - the same with `masked`: how many bytes its hidden words have (data/hidden.py), and how many bits these take.
     """
 
     task: Task
@@ -45,6 +46,7 @@ class Schema:
     output: str
     classes: tuple[str, ...] = ()
     positive: str | None = None  # the class that precision, recall and F1 of a two-class task are about
+    masked: bool = False  # of language modeling: words are hidden and guessed from both sides
 
     @property
     def names(self) -> list[str]:

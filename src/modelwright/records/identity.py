@@ -11,7 +11,7 @@ from typing import Any
 _CLOCK = frozenset(
     {
         *("id", "path", "html", "seconds", "fit_seconds", "latency_ms", "cost_per_1000", "peak_memory_bytes"),
-        *("estimate", "forecast_error", "preflight", "curve"),
+        *("estimate", "forecast_error", "preflight", "curve", "no_curve"),
     }
 )
 """Names of fields that depend on when and where something was made; what they hold enters no id."""

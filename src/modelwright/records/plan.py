@@ -96,7 +96,10 @@ class Search:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """Step 3: the model, the method and every setting, with what it will take; `search` where there are trials."""
+    """Step 3: the model, the method and every setting, with what it will take; `search` where there are trials.
+
+    `no_curve` says why there is no `curve`.
+    """
 
     id: str
     dataset_id: str
@@ -108,3 +111,4 @@ class Plan:
     preflight: Preflight | None = None
     curve: LearningCurve | None = None
     search: Search | None = None
+    no_curve: str | None = None

@@ -1,7 +1,8 @@
 """How much more data would bring: a cheap model on nested parts of the data, and the power law through its errors.
 
-error(n) = a + b n^-c (Hestness et al. 2017, section 2; "POW3" of Viering & Loog 2022, table 1), a ≥ 0, b ≥ 0. A linear
-model stands in for the network, which lies higher: what is told is how much room more data leaves, not what it reaches.
+error(n) = a + b n^-c (Hestness et al. 2017, section 2; "POW3" of Viering & Loog 2022, table 1), a ≥ 0, b ≥ 0. A
+model of the ladder stands in for the network, which lies higher: what is told is how much room more data leaves, not
+what it reaches.
 """
 
 from __future__ import annotations
@@ -14,12 +15,9 @@ import polars as pl
 
 from modelwright.data.parts import targets_N as targets_of
 from modelwright.evaluation.metrics import METRICS, score
-from modelwright.models.features.design import fit_design
-from modelwright.models.fitting.linear import logistic, predictor_of, svm
-from modelwright.models.fitting.ridge import ridge
-from modelwright.models.predictors.linear import Linear
 from modelwright.models.threads import one_thread
 from modelwright.records import Interval, LearningCurve, Schema
+from modelwright.training.stand_ins import STAND_INS
 
 SHARES = (0.125, 0.25, 0.5, 1.0)
 MOST_EXAMPLES = 8000
@@ -31,8 +29,8 @@ DRAWS = 200
 """Of the bootstrap."""
 POWERS = np.linspace(0.05, 1.0, 39)
 """Exponents tried: images, texts and speech gave .07 to .5 (Hestness et al. 2017); 1 is a parametric model's own."""
-STRENGTH, ALPHA = 1.0, 10.0
-"""Of regularisation, fixed: what is compared is sizes. Chosen."""
+FIRST_SHARE = 0.4
+"""Of the time, what the fits of the first seed may take: so many examples are drawn. Chosen, as rates are rough."""
 LEAST_ERROR = 1e-6
 """So that a perfect score has a relative error."""
 FARTHEST = 100
@@ -69,8 +67,8 @@ def learning_curve(
     goal: float | None,
     seconds: float,
     seed: int,
-) -> LearningCurve | None:
-    """The curve, or None where there are too few examples, too little time for three sizes, or no linear model.
+) -> LearningCurve | str:
+    """The curve, or why there is none.
 
     Args:
         schema: Of the data.
@@ -81,14 +79,20 @@ def learning_curve(
         seconds: No further fit is begun after so long.
         seed: Of the draws.
     """
-    if schema.task not in ("classification", "regression") or len(train) < LEAST_EXAMPLES or not len(validation):
-        return None
+    if len(train) < LEAST_EXAMPLES:
+        return f"{len(train):,} examples are too few to be parted, {LEAST_EXAMPLES} would do"
+    most = _most(schema, train, seconds)
+    if most < LEAST_EXAMPLES:
+        return f"the examples are too long to fit parts of {LEAST_EXAMPLES} in {seconds:.0f} s"
     best = 1.0 if METRICS[metric].higher_is_better else 0.0
     sign = 1.0 if METRICS[metric].higher_is_better else -1.0
-    points = _points(schema, train, validation, metric=metric, seconds=seconds, seed=seed)
+    model = STAND_INS[schema.task].name
+    points = _points(schema, train, validation, most=most, metric=metric, seconds=seconds, seed=seed)
     sizes = sorted({count for count, _ in points})
     if len(sizes) < 3:
-        return None
+        return f"there was no time to fit parts of three sizes within {seconds:.1f} s"
+    if {found for _, found in points} == {points[0][1]} != {best}:  # such as never right, to the letter
+        return f"{model} has {metric} {points[0][1]:.3g} on parts of any size"
     counts_P = np.array([count for count, _ in points], dtype=float)
     errors_P = np.array([sign * (best - found) for _, found in points])
     law, draws = fitted(counts_P, errors_P, seed=seed)
@@ -104,7 +108,7 @@ def learning_curve(
             first, last = np.quantile(np.minimum(counts[1:], FARTHEST * whole), (0.025, 0.975))
             needed = Interval(float(counts[0]), float(first), float(last))
     return LearningCurve(
-        model="a linear model",
+        model=model,
         metric=metric,
         scores={str(size): float(np.mean([found for count, found in points if count == size])) for size in sizes},
         floor=law.floor,
@@ -144,33 +148,42 @@ def _least_squares(counts_P: np.ndarray, errors_P: np.ndarray) -> Law:
     return found
 
 
+def _most(schema: Schema, train: pl.DataFrame, seconds: float) -> int:
+    """How many examples are drawn: all, but no more than MOST_EXAMPLES or than there is time for."""
+    rate = STAND_INS[schema.task].seconds(schema)
+    most = min(len(train), MOST_EXAMPLES)
+    if not rate or schema.kind != "text":
+        return most
+    characters = sum(int(train[name].cast(pl.String).str.len_chars().sum() or 0) for name in schema.names)
+    return min(most, int(FIRST_SHARE * seconds / (sum(SHARES) * rate * max(1, characters)) * len(train)))
+
+
 def _points(
-    schema: Schema, train: pl.DataFrame, validation: pl.DataFrame, *, metric: str, seconds: float, seed: int
+    schema: Schema,
+    train: pl.DataFrame,
+    validation: pl.DataFrame,
+    *,
+    most: int,
+    metric: str,
+    seconds: float,
+    seed: int,
 ) -> list[tuple[int, float]]:
     """Examples and score of each fit: nested parts of a shuffled train, by several seeds, the smallest first."""
     began = time.perf_counter()
     points: list[tuple[int, float]] = []
+    stand_in = STAND_INS[schema.task]
+    if stand_in.seconds(schema):  # to answer takes its time too
+        validation = validation.head(most)
     truth_N = targets_of(schema, validation)
     with one_thread():
         for number in range(SEEDS):
-            drawn = train.sample(min(len(train), MOST_EXAMPLES), shuffle=True, seed=seed + number)
+            drawn = train.sample(most, shuffle=True, seed=seed + number)
             for share in SHARES:
                 if time.perf_counter() - began > seconds:
                     return points
                 part = drawn.head(round(share * len(drawn)))
-                model = _cheap(schema, part)
-                points.append((len(part), score(metric, schema, truth_N, model.predict(validation))))
+                model = stand_in.fit(schema, part)
+                found = score(metric, schema, truth_N, model.predict(validation))
+                if np.isfinite(found):  # some figures do not exist where nothing is answered
+                    points.append((len(part), found))
     return points
-
-
-def _cheap(schema: Schema, part: pl.DataFrame) -> Linear:
-    """A linear model with nothing searched."""
-    design, features = fit_design(schema, part)
-    targets_N = targets_of(schema, part)
-    if schema.task == "regression":
-        deviation = float(targets_N.std()) or 1.0
-        scores = ridge(features, (targets_N - targets_N.mean()) / deviation, ALPHA)
-        return predictor_of(schema, design, scores, targets_N)
-    local_N = np.unique(targets_N, return_inverse=True)[1]
-    fit = svm if schema.kind == "text" else logistic
-    return predictor_of(schema, design, fit(features, local_N, STRENGTH), targets_N)

@@ -56,7 +56,10 @@ class Learner(Predictor, Protocol):
 
 
 class Part(Protocol):
-    """Examples as a network takes them, in batches that the loop asks for."""
+    """Examples as a network takes them, in batches that the loop asks for.
+
+    A position may name its epoch too, as a multiple of what there is: `lengths_N` counts modulo that.
+    """
 
     @property
     def lengths_N(self) -> np.ndarray:
@@ -223,6 +226,10 @@ def build(
     Raises:
         InputError: the model cannot be read, or its input kind is another.
     """
+    if schema.masked:
+        from modelwright.training.masked import build_masked
+
+        return build_masked(schema, train, validation, base=base, settings=settings, device=device, note=note)
     if schema.task in LANGUAGE_TASKS:
         from modelwright.training.languages import build_language
 

@@ -35,9 +35,10 @@ def language_sizes(
     names = [*schema.names, *([schema.output] if schema.task == "generation" else [])]
     bytes_N = sum((train[name].cast(pl.String).str.len_bytes().fill_null(0).to_numpy() for name in names), np.zeros(1))
     length = _length(schema, bytes_N, base, place)
-    stream = schema.task == "language-modeling" and float(bytes_N.mean()) / BYTES_PER_TOKEN > length.value / 2
-    tokens = length.value if stream else min(length.value, 1 + float(bytes_N.mean()) / BYTES_PER_TOKEN)
-    pieces = bytes_N.sum() / BYTES_PER_TOKEN / tokens if stream else len(bytes_N)
+    long = schema.task == "language-modeling" and float(bytes_N.mean()) / BYTES_PER_TOKEN > length.value / 2
+    stream = long and not schema.masked
+    tokens = length.value if long else min(length.value, 1 + float(bytes_N.mean()) / BYTES_PER_TOKEN)
+    pieces = bytes_N.sum() / BYTES_PER_TOKEN / tokens if long else len(bytes_N)
     batch = _batch(pieces, tokens, place)
     if asked.batch_size != "auto":
         batch = Setting(asked.batch_size, "problem.yaml")

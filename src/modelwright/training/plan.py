@@ -122,7 +122,7 @@ def _network(
     if seen.learning_rate < rate:
         origins["learning_rate"] = Setting(seen.learning_rate, f"probe: the rule's {rate:g} diverged")
     note("how much more data would bring")
-    curve = _curve(dataset, problem, metric, budget_seconds)
+    curve, no_curve = _curve(dataset, problem, metric, budget_seconds)
     search = None
     if problem.training.trials > 1:
         search = space(
@@ -138,7 +138,7 @@ def _network(
             budget=budget_seconds,
         )
         estimate = with_cost(several, problem.compute.dollars_per_hour)
-    record = Plan("", dataset.id, model, method, origins, estimate, tuple(candidates), seen, curve, search)
+    record = Plan("", dataset.id, model, method, origins, estimate, tuple(candidates), seen, curve, search, no_curve)
     identified: Plan = identify(record)
     return identified
 
@@ -195,14 +195,17 @@ def _classical(
     size = 2e8 + 60.0 * dataset.parts["train"] * len(dataset.schema.inputs)
     memory = Interval(size, 0.5 * size, 2 * size)
     estimate = with_cost(Estimate(seconds, memory, nothing), problem.compute.dollars_per_hour)
-    curve = _curve(dataset, problem, metric, budget_seconds)
-    record = Plan("", dataset.id, CLASSICAL, "classical", settings, estimate, tuple(candidates), None, curve)
+    curve, why = _curve(dataset, problem, metric, budget_seconds)
+    record = Plan("", dataset.id, CLASSICAL, "classical", settings, estimate, tuple(candidates), None, curve, None, why)
     identified: Plan = identify(record)
     return identified
 
 
-def _curve(dataset: Dataset, problem: Problem, metric: str, budget_seconds: float) -> LearningCurve | None:
-    return learning_curve(
+def _curve(
+    dataset: Dataset, problem: Problem, metric: str, budget_seconds: float
+) -> tuple[LearningCurve | None, str | None]:
+    """The curve, or why there is none."""
+    found = learning_curve(
         dataset.schema,
         read_part(dataset, "train"),
         read_part(dataset, "validation"),
@@ -211,3 +214,4 @@ def _curve(dataset: Dataset, problem: Problem, metric: str, budget_seconds: floa
         seconds=min(CURVE_SECONDS, CURVE_SHARE * budget_seconds),
         seed=problem.seed,
     )
+    return (None, found) if isinstance(found, str) else (found, None)

@@ -108,10 +108,10 @@ def _shown(job: Job, train: pl.DataFrame, schema: Schema) -> tuple[tuple[Shown, 
     positions = np.concatenate(job.order(0))
     order = positions[np.argsort(lengths_N[positions], kind="stable")]
     places = sorted({int(share * (len(order) - 1)) for share in np.linspace(0.05, 0.95, SHOWN)})
-    answers = schema.task not in LANGUAGE_TASKS
+    answers, ahead = schema.task not in LANGUAGE_TASKS, schema.task in LANGUAGE_TASKS and not schema.masked
     shown = []
     for position in order[places]:
-        ids, carries = _tokens(job, position, ahead=not answers)
+        ids, carries = _tokens(job, position, ahead=ahead)
         text = marked(ids, carries, tokenizer.decode)
         text = text if len(text) <= CHARACTERS else f"{text[: CHARACTERS // 2]} … {text[-CHARACTERS // 2 :]}"
         label = f"«{train[schema.output][int(position)]}»" if answers and not any(carries) else ""
@@ -132,6 +132,10 @@ def _tokens(job: Job, position: int, *, ahead: bool) -> tuple[list[int], list[bo
     if batch.targets.shape != batch.inputs["input_ids"].shape:  # a class is no token: the label carries the loss
         return ids, [False] * len(ids)
     carries = (batch.targets[0] != IGNORED).tolist()
+    if job.predictor.schema.masked:  # what is hidden is shown as it was
+        ids = [
+            true if hidden else read for read, true, hidden in zip(ids, batch.targets[0].tolist(), carries, strict=True)
+        ]
     return ids, [False, *carries[:-1]] if ahead else carries
 
 

@@ -10,7 +10,7 @@ from typing import Any
 from modelwright.errors import RefusedError
 from modelwright.models.precision import device
 from modelwright.problem import Problem
-from modelwright.records import LANGUAGE_TASKS, Schema, Setting, Task
+from modelwright.records import LANGUAGE_TASKS, Schema, Setting
 from modelwright.training.activations import checkpointing
 from modelwright.training.consider import adapter_sizes
 from modelwright.training.estimate import Forecast
@@ -28,6 +28,11 @@ TAGGING_RATE = 1e-4
 LANGUAGE_EPOCHS = {True: 20.0, False: 3.0}
 """From scratch, and not: what is read again is worth nearly as much up to four times and little after sixteen
 (Muennighoff et al. 2023, section 6); validation ends it before that where it is so."""
+MASKED_EPOCHS = {True: 40.0, False: 10.0}
+"""From scratch, and not: a pass asks for 15% of the tokens. Chosen; validation ends it before that where it is so."""
+MASKED_RATE = {False: 1e-4, True: 4e-4}
+"""Gururangan et al. 2020, table 13; and where the layer that guesses is fresh. Measured: MiniLM on 960 messages of
+banking77, four epochs, 1.97 and 1.78 bits a byte."""
 BUDGET_SHARE = 0.8
 """Of the budget, what the epochs may be planned to fill: forecasts are off by up to a tenth, and saving costs."""
 
@@ -85,7 +90,9 @@ def schedule(forecast: Forecast, problem: Problem, *, scratch: bool, budget_seco
     """
     asked, job = problem.training, forecast.job
     count, per_epoch = len(job.train), len(job.order(0))
-    habits = _habits(job.predictor.schema.task, job.settings["rank"], count, scratch=scratch)
+    schema = job.predictor.schema
+    fresh = schema.masked and job.network.fresh
+    habits = _habits(schema, job.settings["rank"], count, scratch=scratch, fresh=fresh)
     epochs, rule = habits.epochs
     if asked.epochs != "auto":
         epochs, rule = float(asked.epochs), "problem.yaml"
@@ -124,9 +131,9 @@ def steps_between(epochs: float, per_epoch: int) -> int:
     return min(every, max(1, math.ceil(epochs * per_epoch)))
 
 
-def usual_rate(task: Task, *, rank: int, scratch: bool) -> float:
+def usual_rate(schema: Schema, *, rank: int, scratch: bool) -> float:
     """The rule's learning rate; `rank` is that of adapters, 0 without."""
-    return _habits(task, rank, 1, scratch=scratch).learning_rate[0]
+    return _habits(schema, rank, 1, scratch=scratch).learning_rate[0]
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,7 +146,18 @@ class _Habits:
     head: str
 
 
-def _habits(task: Task, rank: int, count: int, *, scratch: bool) -> _Habits:
+def _habits(schema: Schema, rank: int, count: int, *, scratch: bool, fresh: bool = False) -> _Habits:
+    task = schema.task
+    if schema.masked:
+        return _Habits(
+            (
+                MASKED_EPOCHS[scratch],
+                "rule: 40 passes from scratch, 10 for a pre-trained model: each hides other words",
+            ),
+            (2e-3 if scratch else MASKED_RATE[fresh], "rule: 2e-3 from scratch, 4e-4 under a fresh layer, else 1e-4"),
+            3,
+            "random",
+        )
     if task in LANGUAGE_TASKS:
         return _Habits(
             (LANGUAGE_EPOCHS[scratch], "rule: 20 passes from scratch, 3 for a pre-trained language model"),

@@ -63,7 +63,7 @@ def space(
             continue
         probed = each == method and settings["learning_rate"].origin.startswith("probe")  # the rule's diverged
         if each != method:
-            rate = usual_rate(schema.task, rank=adapter_sizes(each)["rank"].value, scratch=scratch)
+            rate = usual_rate(schema, rank=adapter_sizes(each)["rank"].value, scratch=scratch)
         rates[each] = (rate / RATES, rate if probed else rate * RATES)
     planned, piece = settings["batch_size"].value, _piece(settings)
     sizes = [planned]

@@ -20,7 +20,7 @@ from modelwright.evaluation.diagnose import HistoryPoint
 from modelwright.execution import ALONE, Place
 from modelwright.models.catalogue import locate
 from modelwright.models.precision import device as best_device
-from modelwright.records import Dataset, Plan, Progress, Run
+from modelwright.records import Dataset, Plan, Progress, Run, Schema
 from modelwright.training import checkpoint as checkpoints
 from modelwright.training.basis import Basis, basis_of
 from modelwright.training.course import Clock, Course, Status
@@ -279,8 +279,12 @@ def _ended(course: Course, settings: dict[str, Any], budget_seconds: float) -> S
     return "budget" if course.step and course.seconds > budget_seconds else None
 
 
+def _counted(schema: Schema) -> str:
+    return "hidden tokens" if schema.masked else _COUNTED.get(schema.task, "examples")
+
+
 def _told(job: Job, course: Course, step: Step, rate: float) -> Progress:
-    total, counted = job.settings["steps"], _COUNTED.get(job.predictor.schema.task, "examples")
+    total, counted = job.settings["steps"], _counted(job.predictor.schema)
     best = f"best {course.best['validation_score'] or course.best['validation_loss']:.3f}" if course.best else ""
     note = f"loss {step.loss:.3f} · {step.units / max(step.seconds, 1e-9):.0f} {counted}/s · {best}"
     return Progress("train", "training", step.number, total, "steps", (total - step.number) * rate, note)

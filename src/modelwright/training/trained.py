@@ -134,5 +134,5 @@ def _base(job: Job, *, quantised: bool = False) -> nn.Module:
 
     folder = Path(job.base)
     if _speaks(job):
-        return language_in(folder, "causal", quantised=quantised).model.to(job.device)
+        return language_in(folder, job.network.kind, quantised=quantised).model.to(job.device)
     return encoder_in(folder, quantised=quantised).to(job.device)

@@ -18,6 +18,8 @@ def language_base(dataset: Dataset, problem: Problem, *, folder: Path) -> Path |
     """
     if dataset.schema.task not in LANGUAGE_TASKS:
         return "the task is not a language model's"
+    if dataset.schema.masked:
+        return "what it knows before training is the first point of the training's history"
     from modelwright.errors import InputError
     from modelwright.ladder.rungs import NO_LANGUAGE_MODEL
     from modelwright.models.catalogue import locate

@@ -99,13 +99,22 @@ def _prepare_inputs(given: Given) -> dict[str, Any]:
         "source": fingerprint(data.source, folder=given.folder, query=data.query),
         "test": fingerprint(data.test, folder=given.folder) if data.test else None,
         "seed": problem.seed,
+        "masked": _masked(given),
     }
+
+
+def _masked(given: Given) -> bool:
+    """Whether words are to be hidden and guessed: a language model that reads both ways can do nothing else."""
+    from modelwright.models.direction import reads_both_ways
+
+    problem = given.problem
+    return problem.task == "language-modeling" and reads_both_ways(problem.model.base, folder=given.folder)
 
 
 def _prepare(given: Given, folder: Path) -> Dataset:
     from modelwright.data.prepare import prepare
 
-    return prepare(given.problem, folder=given.folder, to=folder, progress=given.progress)
+    return prepare(given.problem, folder=given.folder, to=folder, progress=given.progress, masked=_masked(given))
 
 
 def _ladder_inputs(given: Given) -> dict[str, Any]:

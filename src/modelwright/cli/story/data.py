@@ -40,6 +40,7 @@ def about_problem(problem: Problem, dataset: Dataset, metric: str) -> Iterator[L
     schema = dataset.schema
     source = count(len(schema.inputs), "column") if schema.kind == "table" else schema.kind
     answered = f"{len(schema.classes):,} classes of {schema.output}" if schema.classes else _ANSWERED[schema.task]
+    answered = "its hidden words," if schema.masked else answered
     what = f"{answered.format(schema.output)} from {source}"
     sign = "≥" if METRICS[metric].higher_is_better else "≤"
     goal = f"no goal: the best {metric}"

@@ -48,6 +48,8 @@ def about_plan(plan: Plan, *, every: bool = False) -> Iterator[Line]:
         yield from _elsewhere(estimate)
     if plan.curve is not None:
         yield "", _more_data(plan.curve)
+    elif plan.no_curve:
+        yield "", f"what more data would bring is not known: {plan.no_curve}"
     yield from _seen(plan, every=every)
     told = [name for name in _TOLD if name in plan.settings]
     told += ["compile"] if "compile" in plan.settings and plan.settings["compile"].value else []
@@ -82,10 +84,8 @@ def _more_data(curve: LearningCurve) -> str:
     from modelwright.evaluation.words import figure, with_interval
 
     size, score = list(curve.scores.items())[-1]
-    said = (
-        f"{curve.model} reaches {curve.metric} {figure(curve.metric, score)} on {int(size):,} examples; twice the data"
-    )
-    said += f" would likely bring {with_interval(curve.metric, curve.doubled)}"
+    said = f"{curve.model} reaches {curve.metric} {figure(curve.metric, score)} on {int(size):,} examples"
+    said += f"; twice all the data would likely bring {with_interval(curve.metric, curve.doubled)}"
     if curve.needed is not None:
         said += f"; the goal likely takes {curve.needed.value:,.0f} examples"
         said += f" [{curve.needed.low:,.0f}, {curve.needed.high:,.0f}] with such a model"

@@ -45,17 +45,17 @@ def fit_each_linear(schema: Schema, train: pl.DataFrame, solver: Solver, *, seed
         cells = np.count_nonzero(features) if isinstance(features, np.ndarray) else features.nnz
         affordable = max(1, int(SEARCH_WORK / max(1.0, float(cells) * fits_NC.shape[1])))
         for strength in STRENGTHS[schema.kind][:affordable]:
-            margins_nC = _fit(features[~held_N], fits_NC[~held_N], solver, strength).of(features[held_N])
+            margins_nC = label_scores(features[~held_N], fits_NC[~held_N], solver, strength).of(features[held_N])
             scale, loss = _calibrated(margins_nC, fits_NC[held_N])
             if best is None or loss < best[0]:
                 best = loss, design, features, strength, scale
     assert best is not None
     _, design, features, strength, (factor, shift) = best
-    scores = _fit(features, fits_NC, solver, strength)
+    scores = label_scores(features, fits_NC, solver, strength)
     return Linear(schema, design, scores.weights_FK * np.float32(factor), scores.bias_K * factor + shift)
 
 
-def _fit(features: Any, fits_NC: np.ndarray, solver: Solver, strength: float) -> Scores:
+def label_scores(features: Any, fits_NC: np.ndarray, solver: Solver, strength: float) -> Scores:
     """The log-odds of each label, up to a factor and a shift that all of them share."""
     weights_FC = np.zeros((features.shape[1], fits_NC.shape[1]), dtype=np.float32)
     bias_C = np.empty(fits_NC.shape[1])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import polars as pl
 
+from modelwright.data.hidden import words_of
 from modelwright.models.features.frame import texts as texts_of
 from modelwright.models.ngrams import SYMBOLS, Level, contexts, continued, counted, smoothed, stream
 from modelwright.models.predictors.ngram import NGram
@@ -27,7 +28,10 @@ def fit_ngram(schema: Schema, train: pl.DataFrame, *, seed: int, order: int | No
         seed: Draws the texts that are held out.
         order: Symbols that are looked at together, the foretold one among them; None: the best on held-out texts.
     """
-    known, share = _sampled(texts_of(train, schema.names))
+    texts = texts_of(train, schema.names)
+    if schema.masked:  # of which each is asked for by itself
+        texts = [text[begin:end] for text in texts for begin, end in words_of(text)] or [""]
+    known, share = _sampled(texts)
     if order is None:
         order = _best_order(known, np.random.default_rng(seed))
     return NGram(schema, smoothed(counted(stream(known), order)), share)

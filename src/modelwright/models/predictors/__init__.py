@@ -38,6 +38,7 @@ PREDICTORS = Table(
         "tagger": "modelwright.models.predictors.tagger:Tagger",
         "transformer": "modelwright.models.predictors.transformer:Transformer",
         "language_model": "modelwright.models.predictors.language_model:LanguageModel",
+        "masked_model": "modelwright.models.predictors.masked_model:MaskedModel",
         "fake": "modelwright.models.predictors.fake:Fake",
     },
 )
@@ -51,7 +52,8 @@ class Predictions:
     Args:
         probabilities_NC: float64, columns in the order of `schema.classes`. Classification: rows sum to 1.
             Multilabel: each class by itself.
-        values_N: float64. Regression: in the output's own unit. Language modeling: bits that the text takes.
+        values_N: float64. Regression: in the output's own unit. Language modeling: bits that the text takes, or its
+            hidden words.
         spans_N: Tagging: for each example a tuple of `Span`, in the order of the text; dtype object.
         texts_N: Generation: strings; dtype object.
         weights_C: Classification: multiplies the probabilities before the largest decides which class is answered;
@@ -195,8 +197,9 @@ COMPLETERS = frozenset({"language_model", "few_shot", "ngram"})
 
 
 def completer_of(predictor: Predictor) -> Completer | None:
-    """`predictor` as a Completer, where its kind is one."""
-    return cast(Completer, predictor) if predictor.kind in COMPLETERS else None
+    """`predictor` as a Completer, where its kind is one and it was not made to guess hidden words."""
+    goes_on = predictor.kind in COMPLETERS and not predictor.schema.masked
+    return cast(Completer, predictor) if goes_on else None
 
 
 def save_predictor(predictor: Predictor, folder: Path) -> None:

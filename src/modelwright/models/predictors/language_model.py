@@ -129,18 +129,9 @@ class LanguageModel:
 
         Leaves the network in evaluation mode.
         """
-        import torch
+        from modelwright.models.language import surprises
 
-        from modelwright.models.language import surprise
-
-        self.network.eval()
-        device = next(self.network.parameters()).device
-        with torch.inference_mode():
-            inputs = {name: each.to(device) for name, each in features.batch(chosen).items()}
-            targets_wT = torch.from_numpy(features.asked(chosen)).to(device)
-            nats_w = surprise(self.network, inputs, targets_wT).double().sum(1)
-            found_w2 = torch.stack((nats_w, (targets_wT >= 0).sum(1).double()), dim=1)
-        return np.asarray(found_w2.cpu())
+        return surprises(self.network, features, chosen)
 
     def drawn(self, features: Windows, seed: int = 0) -> np.ndarray:
         """Outputs for these examples, drawn at random: to see how long what follows takes."""

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 
+from modelwright.data.hidden import hidden_texts
 from modelwright.errors import IntegrityError
 from modelwright.models.features.frame import texts
 from modelwright.models.features.stored import load_state, save_state
@@ -35,11 +36,20 @@ class NGram:
             return f"bytes at their frequencies{part}"
         before = len(self._levels) - 1
         what = "byte" if before == 1 else f"{before} bytes"
-        return f"the {what} before, in {len(self._levels[-1].grams_G):,} combinations, Kneser-Ney smoothing{part}"
+        where = " in the hidden word" if self.schema.masked else ""
+        return (
+            f"the {what} before{where}, in {len(self._levels[-1].grams_G):,} combinations, Kneser-Ney smoothing{part}"
+        )
 
     def predict(self, examples: pl.DataFrame) -> Predictions:
-        """The bits that each text takes."""
-        return Predictions(values_N=bits_N(self._levels, texts(examples, self.schema.names)))
+        """The bits that each text takes; of hidden words, each by itself: what stands around is not looked at."""
+        asked = texts(examples, self.schema.names)
+        if not self.schema.masked:
+            return Predictions(values_N=bits_N(self._levels, asked))
+        hidden = [hidden_texts(text) for text in asked]
+        owner_V = np.repeat(np.arange(len(asked)), [len(words) for words in hidden])
+        bits_V = bits_N(self._levels, [word for words in hidden for word in words])
+        return Predictions(values_N=np.bincount(owner_V, bits_V, len(asked)))
 
     def complete(self, prompts: Sequence[str], *, max_tokens: int, temperature: float, seed: int) -> list[str]:
         """What each prompt goes on with; a token is a byte, and the text may end before `max_tokens`."""

@@ -1,0 +1,101 @@
+"""Fine-tuning an encoder to say which labels fit a text, in one page with no abstraction: what Modelwright's loop does.
+
+    python examples/multilabel.py MODEL_FOLDER TRAIN.csv VALIDATION.csv
+
+The files have the columns `text` and `label`: one, several or none, parted by |. The folder is in transformers' layout.
+The order of the texts is drawn from seed and epoch, so this page and the house's loop find the same losses
+(tests/test_examples.py).
+"""
+
+import csv
+import math
+import sys
+
+import numpy as np
+import torch
+from transformers import AutoModel, AutoTokenizer
+
+SEED, BATCH_SIZE, EPOCHS, RATE, WARMUP, MAX_GRAD_NORM, WEIGHT_DECAY = 0, 16, 8, 1e-3, 0.06, 1.0, 0.01
+
+# 1. The data: texts as token ids, and for each label whether it fits.
+folder, *files = sys.argv[1:]
+tokenizer = AutoTokenizer.from_pretrained(folder)
+parts = []
+for name in files:
+    with open(name, encoding="utf-8", newline="") as file:
+        rows = list(csv.DictReader(file))
+    ids = tokenizer([row["text"] for row in rows], truncation=True, max_length=64)["input_ids"]
+    parts.append((ids, [row["label"].split("|") for row in rows]))
+classes = sorted({name for labels in parts[0][1] for name in labels if name})
+(train_ids, train_labels), (validation_ids, validation_labels) = (
+    (ids, torch.tensor([[float(name in each) for name in classes] for each in labels])) for ids, labels in parts
+)
+
+# 2. The network: the mean over an encoder's tokens, and a linear layer that gives a score for each label.
+torch.manual_seed(SEED)
+encoder = AutoModel.from_pretrained(folder, dtype=torch.float32)
+for each in encoder.modules():
+    if isinstance(each, torch.nn.Dropout):
+        each.p = 0.0  # the house drops activations by a generator of its own; this page drops none
+head = torch.nn.Linear(encoder.config.hidden_size, len(classes))
+torch.nn.init.normal_(head.weight, std=0.02)
+torch.nn.init.zeros_(head.bias)
+
+
+def scores(ids: list[list[int]]) -> torch.Tensor:
+    """The scores of these examples, padded to the longest of them: (n, labels)."""
+    longest = max(map(len, ids))
+    padded = torch.tensor([each + [tokenizer.pad_token_id] * (longest - len(each)) for each in ids])
+    mask = torch.tensor([[1] * len(each) + [0] * (longest - len(each)) for each in ids])
+    states = encoder(input_ids=padded, attention_mask=mask).last_hidden_state
+    mean = (states * mask.unsqueeze(-1)).sum(1) / mask.sum(1, keepdim=True)
+    return head(mean)
+
+
+# 3. The optimizer: AdamW; matrices are pulled towards nought, vectors and embeddings are not.
+weights = [*encoder.parameters(), *head.parameters()]
+tables = {id(each.weight) for each in encoder.modules() if isinstance(each, torch.nn.Embedding)}
+decayed = [each for each in weights if each.dim() > 1 and id(each) not in tables]
+others = [each for each in weights if each.dim() <= 1 or id(each) in tables]
+optimizer = torch.optim.AdamW(
+    [{"params": decayed, "weight_decay": WEIGHT_DECAY}, {"params": others, "weight_decay": 0.0}], lr=RATE
+)
+
+
+def batches(epoch: int) -> list[np.ndarray]:
+    """The batches of an epoch: alike in length within fifty batches, in an order drawn from seed and epoch."""
+    generator = np.random.Generator(np.random.Philox(key=[SEED, epoch]))
+    order, pool = generator.permutation(len(train_ids)), 50 * BATCH_SIZE
+    lengths = np.array([len(ids) for ids in train_ids])
+    found = []
+    for start in range(0, len(order), pool):
+        members = order[start : start + pool]
+        members = members[np.argsort(lengths[members], kind="stable")]
+        found += [members[first : first + BATCH_SIZE] for first in range(0, len(members), BATCH_SIZE)]
+    return [found[place] for place in generator.permutation(len(found))]
+
+
+# 4. The loop: a batch in, its loss, its gradient, a step down; the rate rises a little, then falls to nought.
+per_epoch = len(batches(0))
+total = EPOCHS * per_epoch
+rise = max(1.0, WARMUP * total)
+for step in range(total):
+    chosen = batches(step // per_epoch)[step % per_epoch]
+    cosine = 0.5 * (1 + math.cos(math.pi * (step - rise) / max(1.0, total - rise)))
+    for group in optimizer.param_groups:
+        group["lr"] = RATE * ((step + 1) / (rise + 1) if step < rise else cosine)
+    found = scores([train_ids[i] for i in chosen])
+    each = torch.nn.functional.binary_cross_entropy_with_logits(found, train_labels[chosen], reduction="none")
+    loss = each.sum(1).mean()
+    optimizer.zero_grad()
+    loss.backward()
+    norm = torch.nn.utils.clip_grad_norm_(weights, MAX_GRAD_NORM)
+    optimizer.step()
+    print(f"step {step + 1} loss {float(loss.detach()):.6f} norm {float(norm):.4f}")
+
+# 5. The proof: F1 of all labels together, of examples that it never saw; what is likelier than not is answered.
+encoder.eval()
+with torch.inference_mode():
+    found = torch.cat([scores(validation_ids[i : i + 64]) for i in range(0, len(validation_ids), 64)]) > 0
+right = float((found * validation_labels).sum())
+print(f"micro F1 {2 * right / float(found.sum() + validation_labels.sum()):.4f}")
