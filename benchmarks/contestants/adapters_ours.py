@@ -93,6 +93,9 @@ for step in steps(job.network, job.objective, optimizer, recipe, order=order, fe
 rate = sum(counts[WARM:]) / (marks[-1] - marks[WARM - 1])
 peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
 frozen = [each for each in job.network.parameters() if not each.requires_grad] + list(job.network.buffers())
+for each in list(frozen):  # four bits come with their scales
+    if asked.method == "qlora" and getattr(each, "quant_state", None) is not None:
+        frozen += [each.quant_state.absmax, each.quant_state.state2.absmax]
 stores = {each.untyped_storage().data_ptr(): each.untyped_storage().nbytes() for each in frozen}  # tied ones count once
 weights = sum(stores.values())
 step_seconds = (marks[-1] - marks[WARM - 1]) / (len(marks) - WARM)
