@@ -151,10 +151,10 @@ def language(*, quick: bool) -> list[Told]:
         rates: dict[str, list[float]] = {name: [] for name in ("ours", *LANGUAGE)}
         modes = ("compiled",) if quick else LANGUAGE
         for _ in range(1 if quick else 3):
-            words = ("--steps", 30, "--optimizer", "adamw")
+            words = ("--steps", 20, "--optimizer", "adamw")
             rates["ours"].append(run(sys.executable, "language_ours.py", tokens, *words)["tokens_per_second"])
             for mode in modes:
-                told = run(other, "language_peers.py", tokens, "--mode", mode, "--steps", 30)
+                told = run(other, "language_peers.py", tokens, "--mode", mode, "--steps", 20)
                 rates[mode].append(told["tokens_per_second"])
         rows = [
             row(
@@ -204,7 +204,7 @@ def adapters(*, quick: bool) -> list[Told]:
     with TemporaryDirectory() as folder:
         model, rows_file = Path(folder) / "model", Path(folder) / "rows.npz"
         _instructions(model, rows_file)
-        count, own, told = (8 if quick else 20), {}, {}
+        count, own, told = (8 if quick else 12), {}, {}
         for _ in range(1 if quick else 3):
             for mode in ADAPTERS:
                 words = ("--steps", count, *(["--recompute"] if mode == "default" else []))
