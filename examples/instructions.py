@@ -2,10 +2,10 @@
 
     python examples/instructions.py MODEL_FOLDER TRAIN.csv VALIDATION.csv
 
-The files have the columns `prompt` and `answer`. The folder is in transformers' layout; its tokenizer has a chat
-template that closes an answer with the end token. The order of the examples is drawn from seed and epoch, so this page
-and the house's loop find the same losses (tests/test_examples.py). What is too long is left out here; the house
-shortens the prompt first.
+The files have the columns `prompt` and `answer`. The folder is in transformers' layout; the chat template of its
+tokenizer closes an answer with the end token, and a model without one is taught in questions, `Q: … A:`. The order of
+the examples is drawn from seed and epoch, so this page and the house's loop find the same losses
+(tests/test_examples.py). What is too long is left out here; the house shortens the prompt first.
 """
 
 import csv
@@ -20,9 +20,20 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 SEED, BATCH_SIZE, EPOCHS, RATE, WARMUP, MAX_GRAD_NORM, WEIGHT_DECAY = 0, 16, 3, 2e-3, 0.06, 1.0, 0.01
 LENGTH, NEW, RANK, ALPHA, NO_LOSS = 128, 32, 16, 32, -100  # NEW: tokens of an answer, at most
 
+PLAIN = """\
+{%- for message in messages -%}
+{{- {'user': 'Q: ', 'assistant': 'A: '}[message.role] + message.content | trim -}}
+{{- '\\n' if message.role == 'user' else eos_token + '\\n\\n' -}}
+{%- endfor -%}
+{%- if add_generation_prompt -%}{{- 'A:' -}}{%- endif -%}
+"""
+
 # 1. The data: conversations as the model's own template writes them. Only answers carry loss, each with its end token.
 folder, *files = sys.argv[1:]
 tokenizer = AutoTokenizer.from_pretrained(folder, padding_side="left")
+if not tokenizer.chat_template:
+    starts = tokenizer("a")["input_ids"][0] == tokenizer.bos_token_id
+    tokenizer.chat_template = ("{{- bos_token -}}" if starts else "") + PLAIN
 examples = []
 for name in files:
     with open(name, encoding="utf-8", newline="") as file:

@@ -88,6 +88,17 @@ def test_trials_of_a_table_are_a_fault(tmp_path: Path) -> None:
         Project(tmp_path).ladder()
 
 
+def test_settings_of_networks_are_noted_where_a_table_has_no_use_for_them(tmp_path: Path) -> None:
+    """They are left out without harm, so that they are no fault; `auto` asks for nothing."""
+    found = checked(tmp_path, GOOD + "training: {num_train_epochs: 3, batch_size: auto, compile: true, seed: 1}\n")
+    why = "the data are a table, and what suits it is searched within training.budget_minutes"
+    told = [f"training.epochs has no effect: {why}", f"training.compile has no effect: {why}"]
+    assert not found.faults and list(found.notes[1:]) == told and "num_train_epochs" in found.notes[0]
+    lines = ["text,label", *(f"what number {number} says at length,{'ab'[number % 2]}" for number in range(60))]
+    text = WORDS + "output: label\ngoal: 0.9\ndata: {source: data.csv}\ntraining: {epochs: 3}\n"
+    assert checked(tmp_path, text, lines).notes == ()
+
+
 def test_a_goal_that_a_constant_answer_meets_is_questioned(tmp_path: Path) -> None:
     """A tenth is large (45 * 45 / 2 of 100 * 100), so that always answering small is right on .9."""
     found = questions(checked(tmp_path, GOOD.replace("metric: macro_f1\ngoal: 0.9", "metric: accuracy\ngoal: 0.8")))

@@ -250,12 +250,12 @@ def questions(count: int, seed: int) -> pl.DataFrame:
     return pl.DataFrame({"prompt": asked, "answer": drawn})
 
 
-@pytest.fixture
-def tiny_chat(tmp_path: Path) -> Path:
-    """A Llama with fresh weights and a chat template, in hub layout."""
+@pytest.fixture(params=[TEMPLATE, None], ids=["template", "plain"])
+def tiny_chat(tmp_path: Path, request: pytest.FixtureRequest) -> Path:
+    """A Llama with fresh weights, with a chat template and without, in hub layout."""
     folder, texts = tmp_path / "chat", questions(50, 3)["prompt"].to_list()
     tokenizer = learn_tokenizer([*texts, "user assistant"], size=300)
-    tokenizer.chat_template = TEMPLATE
+    tokenizer.chat_template = request.param
     torch.manual_seed(0)
     sizes = {"hidden_size": 64, "num_hidden_layers": 2, "num_attention_heads": 4, "intermediate_size": 128}
     ends = {"bos_token_id": tokenizer.bos_token_id, "eos_token_id": tokenizer.eos_token_id, "initializer_range": 0.2}

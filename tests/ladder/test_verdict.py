@@ -100,6 +100,49 @@ def test_stops_where_nothing_could_be_shown_to_be_better(wrong: int) -> None:
     assert decision == "stop" and f"leaves {wrong} errors in 400" in reason
 
 
+def written(metric: str, wrong: int, given: str = "no") -> tuple[str, str, str]:
+    """What is decided of a model that writes the right text, of two words, to 100 prompts but for `wrong`."""
+    schema = Schema("generation", "text", (Column("ask", "text"),), "say")
+    truth_N = np.array(["yes yes"] * 100, dtype=object)
+    texts_N = truth_N.copy()
+    texts_N[:wrong] = given
+    answers = Predictions(texts_N=texts_N)
+    figures = {each: score(each, schema, truth_N, answers) for each in metrics_for(schema)}
+    rung = RungScore(
+        "prompt", "language", interval(metric, schema, truth_N, answers), Latency(1, 1), 0.01, 1.0, metrics=figures
+    )
+    standings = [Standing(rung, answers)]
+    return decide(replace(dataset(), schema=schema), truth_N, standings, metric, None, Constraints(), seed=0)
+
+
+def test_stops_where_all_that_is_written_is_right() -> None:
+    """Of 100 answers to the letter 2 errors are within noise, 6 are not."""
+    for metric in ("exact_match", "token_f1", "chrf"):
+        decision, chosen, reason = written(metric, 0)
+        assert (decision, chosen) == ("stop", "prompt"), reason
+        assert f"({metric} 1.000 [" in reason and "nothing could be shown to be better" in reason
+    assert written("exact_match", 2)[0] == "stop" and "leaves 2 errors in 100" in written("exact_match", 2)[2]
+    assert written("exact_match", 6)[0] == "train"
+
+
+def test_a_figure_of_words_that_is_nearly_perfect_leaves_nothing_to_train_for() -> None:
+    """An answer of a word too many shares 2 words of 3 with 2 of 2: its F1 is .8; one of 100 makes .998, five .99."""
+    assert written("token_f1", 1, "yes yes no")[0] == "stop"
+    assert written("token_f1", 5, "yes yes no")[0] == "train"
+
+
+def test_an_error_that_is_nought_cannot_be_beaten() -> None:
+    schema = Schema("regression", "table", (Column("a", "number"),), "y")
+    truth_N = np.ones(100)
+    answers = Predictions(values_N=truth_N.copy())
+    figures = {each: score(each, schema, truth_N, answers) for each in ("mae", "rmse")}
+    rung = RungScore(
+        "constant", "constant", interval("mae", schema, truth_N, answers), Latency(1, 1), 0.01, 1.0, metrics=figures
+    )
+    given = replace(dataset(), schema=schema)
+    assert decide(given, truth_N, [Standing(rung, answers)], "mae", None, Constraints(), seed=0)[0] == "stop"
+
+
 def test_stops_at_the_ceiling_of_the_labels() -> None:
     given = dataset(ceiling=0.9)
     assert decided([standing("linear", 40)], given=given)[0] == "stop"

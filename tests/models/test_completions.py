@@ -10,7 +10,7 @@ import pytest
 
 from modelwright.errors import InputError
 from modelwright.models.chat import ChatTemplate, chat_template, questions_of, roles_of, talks_of
-from modelwright.models.completions import IGNORED, Completions, chats, completions
+from modelwright.models.completions import IGNORED, Completions, chats
 from modelwright.models.endings import check_stop, settle_ends, stop_ids
 from modelwright.models.vocabulary import learn_tokenizer
 from modelwright.records import Column, Schema
@@ -242,22 +242,6 @@ def test_what_is_too_long_loses_its_oldest_turns_and_then_the_beginning_of_the_q
             assert text.count("three") == 40 and found.notes == ("1 of 1 lost their oldest turns",)
 
 
-def test_prompts_and_completions_without_a_template() -> None:
-    tokenizer = byte_level()
-    prompts = ["What is a kite?", "long " * 50, "", "<|im_end|>", "x", "x"]
-    answers = [" A toy.", " It is.", "alone", "no", " ", "word " * 99]
-    found = completions(tokenizer, prompts, answers, max_length=24)
-    assert found.kept_N.tolist() == [0, 1, 2]
-    assert [each.reason for each in found.dropped] == ["control_token", "empty_answer", "too_long"]
-    end = tokenizer.eos_token_id
-    prompt, answer = (tokenizer(each[0])["input_ids"] for each in (prompts, answers))
-    assert ids_of(found, 0) == [*prompt, *answer, end]
-    assert np.flatnonzero(learnt(found, 0)).tolist() == list(range(len(prompt), len(prompt) + len(answer) + 1))
-    assert len(ids_of(found, 1)) == 24 and found.notes == ("1 of 6 lost the beginning of the prompt",)
-    assert tokenizer.decode(np.asarray(ids_of(found, 1))[learnt(found, 1)]) == " It is.<|end|>"
-    check_stop(found, [end])
-
-
 def test_a_batch_is_padded_and_padding_carries_no_loss() -> None:
     tokenizer, how = made("by_spaces", BRACKETS)
     assert tokenizer.pad_token == tokenizer.eos_token
@@ -274,7 +258,6 @@ def test_a_stop_that_is_not_learnt_is_refused() -> None:
     found = chats(how, tokenizer, TALKS, max_length=400)
     check_stop(found, stop_ids(tokenizer, how, [7, 9]))
     assert stop_ids(tokenizer, how, [7, 9])[2:] == (7, 9)
-    assert stop_ids(tokenizer, None) == (tokenizer.eos_token_id,)
     with pytest.raises(InputError, match="4 of 4 answers end without a token at which generation stops"):
         check_stop(found, [tokenizer.eos_token_id])
     masked = Completions(

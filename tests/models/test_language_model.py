@@ -10,6 +10,7 @@ import polars as pl
 import pytest
 import torch
 
+from modelwright.models import asking, chat
 from modelwright.models.language import language_from_scratch, surprise
 from modelwright.models.predictors import load_predictor, save_predictor
 from modelwright.models.predictors.language_model import LanguageModel, Wording
@@ -101,3 +102,21 @@ def test_saved_it_opens_in_plain_transformers_and_answers_alike(model: LanguageM
     ids = tokenizer("the cat", return_tensors="pt")
     with torch.no_grad():
         assert torch.equal(plain(**ids).logits, model.network.model(**ids).logits)
+
+
+def test_a_template_is_tried_once(model: LanguageModel, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each trial renders conversations in the sandbox; roles of the data are looked at, so that one is enough."""
+    tried: list[tuple[str, set[str]]] = []
+
+    def trial(tokenizer: object, *, model: str, roles: object = ()) -> chat.ChatTemplate:
+        tried.append((model, set(roles)))  # type: ignore[call-overload]
+        return chat.chat_template(tokenizer, model=model, roles=roles)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(asking, "chat_template", trial)
+    schema = Schema("generation", "text", (Column("text", "text"),), "say")
+    predictor = LanguageModel(schema, model.network, Wording(max_length=64), model.tokenizer)
+    settled = predictor.settle_asking(model="acme", roles={"system"})
+    assert predictor.asking is settled and predictor.asking is settled
+    assert tried == [("acme", {"system"})]
+    untold = LanguageModel(schema, model.network, Wording(max_length=64), model.tokenizer)
+    assert untold.asking is untold.asking and tried[1:] == [("this model", set())]

@@ -119,7 +119,7 @@ def test_answers_are_learnt_from_a_folder_in_hub_layout(
     if method == "qlora":
         pytest.importorskip("bitsandbytes")
     problem = asked(
-        "generation", tiny_language, method, learning_rate=1e-2, epochs=8, precision=precision, batch_size=16
+        "generation", tiny_language, method, learning_rate=5e-3, epochs=8, precision=precision, batch_size=16
     )
     made = planned(questions, problem, tmp_path, "exact_match")
     run = trained(questions, made, tmp_path / "run", "exact_match")
@@ -162,3 +162,42 @@ def test_an_interrupted_run_ends_alike(task: str, request: pytest.FixtureRequest
 def test_a_model_that_goes_on_with_nothing_is_refused(texts: Dataset, tiny_encoder: Path, tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"model\.base"):
         planned(texts, asked("language-modeling", tiny_encoder), tmp_path, "bits_per_byte")
+
+
+def test_what_a_model_knows_without_training_is_where_training_starts(
+    knowing_model: Path, colour_questions: pl.DataFrame, tmp_path: Path
+) -> None:
+    """It answers all that it is asked as questions, kites too, of which train has none; a short training keeps that.
+
+    What is saved has the words as its template, so that transformers alone asks and answers alike: it has learnt to
+    end there, too. Killed and gone on with, it ends with the same bits.
+    """
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    schema = Schema("generation", "text", (Column("prompt", "text"),), "answer")
+    known = colour_questions.rename({"ask": "prompt", "say": "answer"})
+    data = dataset_of(tmp_path / "known", schema, known)
+    problem = asked("generation", knowing_model, "full", learning_rate=1e-3, epochs=12)
+    made = planned(data, problem, tmp_path, "exact_match")
+    assert made.preflight is not None
+    assert all("Q: a " in shown.text and "which colour\nA:« " in shown.text for shown in made.preflight.shown)
+    assert all("<|end|>»" in shown.text for shown in made.preflight.shown)
+    run = trained(data, made, tmp_path / "run", "exact_match")
+    assert run.validation["exact_match"].value == 1.0
+    folder = tmp_path / "run/predictor"
+    predictor, kites = load_predictor(folder), pl.read_parquet(Path(data.path) / "validation.parquet")
+    model, tokenizer = AutoModelForCausalLM.from_pretrained(folder), AutoTokenizer.from_pretrained(folder)
+    for question, answer in zip(kites["prompt"], predictor.predict(kites).texts_N, strict=True):
+        turns = [{"role": "user", "content": question}]
+        ids = tokenizer.apply_chat_template(turns, add_generation_prompt=True, return_tensors="pt", return_dict=True)
+        said = model.generate(**ids, max_new_tokens=12, do_sample=False)[0, ids["input_ids"].shape[1] :]
+        assert said[-1] == tokenizer.eos_token_id
+        assert tokenizer.decode(said, skip_special_tokens=True).strip() == answer
+
+    def stop(progress: Progress) -> None:
+        if progress.what == "training" and progress.done == run.steps // 2:
+            raise Stop
+
+    with pytest.raises(Stop):
+        trained(data, made, tmp_path / "parts", "exact_match", stop)
+    assert trained(data, made, tmp_path / "parts", "exact_match").weights_sha256 == run.weights_sha256

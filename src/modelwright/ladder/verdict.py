@@ -21,6 +21,8 @@ Ruling = tuple[Literal["stop", "train"], str, str]
 FEW_ERRORS, FEW_SHARE = 2, 0.005
 """So near to perfect that no training could be shown to be better. Chosen: below the noise of any split."""
 PERFECT_R2 = 0.995
+RIGHT = ("exact_match", "number_match")
+"""Metrics of written answers that are themselves the share of right ones."""
 SMALL = 60
 """Training examples below which a tuned or fine-tuned model cannot be told from luck. Chosen."""
 
@@ -131,7 +133,7 @@ def _at_the_top(dataset: Dataset, best: Standing, metric: str, count: int) -> st
     ceiling = dataset.label_ceiling
     if metric == "accuracy" and ceiling is not None and value >= ceiling:
         return f"{shown} stands at the ceiling of {ceiling:.3f} that the labels support"
-    accuracy = right_share(best.rung.metrics)
+    accuracy = value if metric in RIGHT else right_share(best.rung.metrics)
     if accuracy is not None and row.higher_is_better and row.unit == "share":
         errors = round((1 - accuracy) * count)
         if 1 - value <= FEW_SHARE or (errors <= FEW_ERRORS and value >= 0.95):
@@ -139,6 +141,9 @@ def _at_the_top(dataset: Dataset, best: Standing, metric: str, count: int) -> st
     r2 = best.rung.metrics.get("r2")
     if r2 is not None and r2 > PERFECT_R2:
         return f"{shown} leaves {1 - r2:.2%} of the variance unexplained: hardly anything is left to gain"
+    room = abs(row.perfect - value)
+    if room == 0 or (row.higher_is_better and row.unit == "share" and room <= FEW_SHARE):
+        return f"{shown} is as good as {count:,} examples can show: nothing could be shown to be better"
     train = dataset.parts["train"]
     if train < SMALL:
         return f"with {train} training examples no training could be told from luck; {shown} stands"

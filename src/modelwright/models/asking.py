@@ -1,4 +1,4 @@
-"""How an example of generation is put to a language model: as a conversation by its template, or as it stands."""
+"""How an example of generation is put to a language model: as a conversation, by a template."""
 
 from __future__ import annotations
 
@@ -12,23 +12,19 @@ import polars as pl
 from modelwright.models.chat import (
     ChatTemplate,
     Turn,
-    begins_with,
     chat_template,
     plain_template,
     questions_of,
     talks_of,
 )
-from modelwright.models.completions import Completions, chats, completions
+from modelwright.models.completions import Completions, chats
 from modelwright.models.endings import stop_ids
 from modelwright.models.marking import Encoder
-from modelwright.models.text import texts_of
 from modelwright.records import Schema
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-PLACE = "this model"
-"""What messages call a model whose name is not at hand."""
 LONGEST_ANSWERS = 0.99
 """Of the known answers, what an answer of the model may be as long as. Chosen."""
 
@@ -40,13 +36,13 @@ class Asking:
     Args:
         schema: Of generation.
         tokenizer: With an end token (models/endings.py).
-        template: None: prompts are gone on with as they stand.
+        template: What writes conversations down.
         encoder: The tokenizer without its wrapping.
     """
 
     schema: Schema
     tokenizer: Any
-    template: ChatTemplate | None
+    template: ChatTemplate
     encoder: Encoder
 
     def learnt(self, examples: pl.DataFrame, *, max_length: int) -> Completions:
@@ -55,9 +51,6 @@ class Asking:
         Raises:
             InputError: none can be learned from.
         """
-        if self.template is None:
-            answers = examples[self.schema.output].cast(pl.String).fill_null("").to_list()
-            return completions(self.tokenizer, texts_of(self.schema, examples), answers, max_length=max_length)
         return chats(self.template, self.tokenizer, talks_of(self.schema, examples), max_length=max_length)
 
     def prompts(self, examples: pl.DataFrame, *, room: int) -> list[list[int]]:
@@ -65,10 +58,6 @@ class Asking:
 
         Of what is too long the oldest exchanges go first, then the beginning.
         """
-        if self.template is None:
-            begin = begins_with(self.tokenizer)
-            found = self.encoder.ids(texts_of(self.schema, examples))
-            return [[*begin, *ids[max(0, len(ids) - room + len(begin)) :]] for ids in found]
         return self.after(questions_of(self.schema, examples), [()] * len(examples), room=room)
 
     def after(
@@ -83,7 +72,6 @@ class Asking:
             shown: Before each, whole conversations, each of which ends in an answer; the system turn is the question's.
             room: In tokens.
         """
-        assert self.template is not None
         found: list[list[int]] = [[] for _ in asked]
         left = {place: list(before) for place, before in enumerate(shown)}
         while left:
@@ -113,7 +101,6 @@ class Asking:
         return stop_ids(self.tokenizer, self.template)
 
     def _shorter(self, turns: list[Turn], room: int) -> list[int]:
-        assert self.template is not None
         system = [turn for turn in turns[:1] if turn["role"] == "system"]
         rest = turns[len(system) :]
         while True:
@@ -131,24 +118,19 @@ def _led_up_to(shown: Sequence[list[Turn]], asked: list[Turn]) -> list[Turn]:
     return [*system, *before, *asked[len(system) :]]
 
 
-def asking(
-    schema: Schema, tokenizer: Any, *, chat: bool, plain: bool = False, model: str = PLACE, roles: Iterable[str] = ()
-) -> Asking:
+def asking(schema: Schema, tokenizer: Any, *, plain: bool, model: str, roles: Iterable[str] = ()) -> Asking:
     """How examples of `schema` are put to a model with this tokenizer.
 
     Args:
         schema: Of generation.
         tokenizer: With an end token.
-        chat: By the tokenizer's chat template, or ours where it has none; else as they stand.
-        plain: As questions and answers in turn, to a model that was taught neither.
+        plain: As questions and answers in turn, to a model that was taught neither; else by the tokenizer's chat
+            template, or ours where it has none.
         model: What the person called it.
         roles: Those of the data.
 
     Raises:
         InputError: the template does not do what learning needs.
     """
-    if plain:
-        template: ChatTemplate | None = plain_template(tokenizer, model=model)
-    else:
-        template = chat_template(tokenizer, model=model, roles=roles) if chat else None
-    return Asking(schema, tokenizer, template, Encoder(tokenizer, template.stop if template else tokenizer.eos_token))
+    template = plain_template(tokenizer, model=model) if plain else chat_template(tokenizer, model=model, roles=roles)
+    return Asking(schema, tokenizer, template, Encoder(tokenizer, template.stop))

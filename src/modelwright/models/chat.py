@@ -37,15 +37,15 @@ token. Roles stand on lines of their own: a space at the end of a prompt would b
 PLAIN = """\
 {%- for message in messages -%}
 {%- if message.role == 'user' -%}{{- 'Q: ' + message.content | trim + '\\n' -}}
-{%- elif message.role == 'assistant' -%}{{- 'A: ' + message.content | trim + '\\n\\n' -}}
+{%- elif message.role == 'assistant' -%}{{- 'A: ' + message.content | trim + eos_token + '\\n\\n' -}}
 {%- else -%}{{- message.content | trim + '\\n\\n' -}}
 {%- endif -%}
 {%- endfor -%}
 {%- if add_generation_prompt -%}{{- 'A:' -}}{%- endif -%}
 """
 """What a model that only goes on with texts answers as it is: questions and answers in turn, as Brown et al. 2020
-("Language Models are Few-Shot Learners", appendix G) put them. No end token stands in it: to such a model that is where
-another document begins."""
+("Language Models are Few-Shot Learners", appendix G) put them. It is taught in the same words, so that training starts
+from what it knows, and then an answer is closed by the end token."""
 NEXT = "\nQ:"
 """Where an answer by `PLAIN` is over: the model asks the next question itself."""
 
@@ -125,15 +125,33 @@ def chat_template(tokenizer: Any, *, model: str, roles: Iterable[str] = ()) -> C
 
 
 def plain_template(tokenizer: Any, *, model: str) -> ChatTemplate:
-    """`PLAIN` for this tokenizer; an answer also ends at `NEXT`, which is no token.
+    """`PLAIN` for a model that was taught nothing; an answer also ends at `NEXT`, which is no token.
+
+    No end token closes the answers that it is shown: to such a model that is where another document begins.
 
     Args:
         tokenizer: With an end token.
         model: What the person called it.
     """
     names = {name: str(each) for name, each in tokenizer.special_tokens_map.items() if isinstance(each, str)}
-    source = ("{{- bos_token -}}" if begins_with(tokenizer) else "") + PLAIN
-    return ChatTemplate(model, source, names, tokenizer.eos_token, ours=True)
+    source = plain_source(tokenizer)
+    return ChatTemplate(model, source, {**names, "eos_token": ""}, tokenizer.eos_token, ours=True)
+
+
+def plain_source(tokenizer: Any) -> str:
+    """`PLAIN` as the chat template of this tokenizer: what a model without one is taught by."""
+    return ("{{- bos_token -}}" if begins_with(tokenizer) else "") + PLAIN
+
+
+def plain_ends(schema: Schema, train: pl.DataFrame) -> tuple[str, ...]:
+    """Where an answer by `PLAIN` is over: at the next question, and at the end of a line, unless a known answer has it.
+
+    Args:
+        schema: Of generation.
+        train: With the answers.
+    """
+    answers = train[schema.output].cast(pl.String).fill_null("").str.strip_chars()
+    return tuple(end for end in (NEXT, "\n") if not answers.str.contains(end, literal=True).any())
 
 
 def questions_of(schema: Schema, examples: pl.DataFrame) -> list[list[Turn]]:

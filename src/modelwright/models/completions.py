@@ -1,4 +1,4 @@
-"""Conversations, or prompts and their answers, as tokens of which only the answers carry loss.
+"""Conversations as tokens of which only the answers carry loss.
 
 A conversation is written down once as a whole, and once more up to each answer. Where the whole begins with what leads
 up to an answer, in text and in tokens, the model sees in training what it will see when it is asked; anything else is
@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from modelwright.errors import Fault, InputError
-from modelwright.models.chat import ChatTemplate, Turn, begins_with, control_pattern
+from modelwright.models.chat import ChatTemplate, Turn, control_pattern
 from modelwright.models.marking import Encoder
 from modelwright.models.text import IGNORED, Tokens
 from modelwright.models.written import Account, LeftOut, Unfit, Written, shortened, written_down
@@ -82,47 +82,6 @@ def chats(
             done, written = _tokenized(encoder, template, written, max_length, account)
             pieces += done
     return _assembled(tokenizer, pieces, account, len(conversations))
-
-
-def completions(tokenizer: Any, prompts: Sequence[str], answers: Sequence[str], *, max_length: int) -> Completions:
-    """Prompts followed by answers as they are, without a template; each answer is closed by the end token.
-
-    Prompt and answer are tokenized apart, so that the prompt alone gives the same tokens when the model is asked. The
-    beginning of a prompt goes where both are too long together.
-
-    Args:
-        tokenizer: A fast one, with an end token.
-        prompts: N texts.
-        answers: N texts.
-        max_length: Tokens that the model reads at once.
-
-    Raises:
-        InputError: nothing is left.
-    """
-    encoder, control = Encoder(tokenizer, tokenizer.eos_token), control_pattern(tokenizer)
-    begin = begins_with(tokenizer)
-    pieces: list[_Piece] = []
-    account = Account()
-    for start in range(0, len(prompts), PORTION):
-        asked = encoder.ids(list(prompts[start : start + PORTION]))
-        answered = encoder.ids(list(answers[start : start + PORTION]))
-        for index, (prompt, answer) in enumerate(zip(asked, answered, strict=True), start):
-            room = max_length - len(begin) - len(answer) - 1
-            try:
-                if control.search(prompts[index]) or control.search(answers[index]):
-                    raise Unfit("control_token", "a control token of the model stands in its text")
-                if not answers[index].strip():
-                    raise Unfit("empty_answer", "the answer is empty")
-                if room < min(1, len(prompt)):
-                    raise Unfit("too_long", f"its answer alone takes {len(answer):,} tokens")
-            except Unfit as unfit:
-                account.drop(index, unfit)
-                continue
-            account.told["lost the beginning of the prompt"] += len(prompt) > room
-            kept = [*begin, *prompt[max(len(prompt) - room, 0) :]]
-            ids = np.asarray([*kept, *answer, encoder.stop], dtype=np.int32)
-            pieces.append((index, ids, _targets(ids, [(len(kept), len(ids))])))
-    return _assembled(tokenizer, pieces, account, len(prompts))
 
 
 def _tokenized(

@@ -67,17 +67,15 @@ def settle_ends(tokenizer: Any, texts: Iterable[str], *, model: str, rows: int |
     return tuple(notes)
 
 
-def stop_ids(
-    tokenizer: Any, template: ChatTemplate | None, given: int | Sequence[int] | None = None
-) -> tuple[int, ...]:
+def stop_ids(tokenizer: Any, template: ChatTemplate, given: int | Sequence[int] | None = None) -> tuple[int, ...]:
     """The ids at which generation must stop, the one that is learnt first: what `generation_config.json` should list.
 
     Args:
         tokenizer: With an end token.
-        template: Its stop is learnt; without one, the end token is.
+        template: Its stop is learnt.
         given: The `eos_token_id` of the model's own generation settings.
     """
-    learnt = tokenizer.eos_token_id if template is None else tokenizer.convert_tokens_to_ids(template.stop)
+    learnt = tokenizer.convert_tokens_to_ids(template.stop)
     listed = [] if given is None else [given] if isinstance(given, int) else list(given)
     return tuple(dict.fromkeys(int(each) for each in [learnt, tokenizer.eos_token_id, *listed]))
 

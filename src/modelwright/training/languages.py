@@ -14,7 +14,7 @@ import polars as pl
 from modelwright.data.parts import targets_N
 from modelwright.errors import Fault, InputError
 from modelwright.models.catalogue import catalogue
-from modelwright.models.chat import chat_template, roles_of, talks_of
+from modelwright.models.chat import plain_ends, plain_source, roles_of, talks_of
 from modelwright.models.endings import check_stop, settle_ends
 from modelwright.models.precision import device as best_device
 from modelwright.models.predictors.language_model import LanguageModel, Wording
@@ -30,7 +30,6 @@ if TYPE_CHECKING:
 
 WHY = {
     "too_long": "the answer alone is longer than what the model reads at once",
-    "empty_answer": "the answer is empty",
     "control_token": "a token that structures texts stands in one",
     "not_a_prefix": "the template writes the prompt otherwise once there is an answer",
     "template_fails": "the chat template fails on them",
@@ -100,23 +99,22 @@ def _network(schema: Schema, train: pl.DataFrame, base: Path | str, settings: di
 
 
 def _set_wording(predictor: LanguageModel, train: pl.DataFrame, *, model: str, scratch: bool) -> None:
-    """Whether prompts are put as conversations, and how long an answer may be.
+    """How prompts are put, and how long an answer may be: by the model's own template, or ours from scratch.
 
-    Conversations are, and so are prompts to a model that has a template or none of its own habits yet. A model that
-    only goes on with texts is asked to.
+    A pre-trained model without one only goes on with texts: it is taught in the words in which the ladder asks it as it
+    is (`chat.PLAIN`), and its answers end where they end there too, should it not have learnt its end token yet.
     """
     schema, tokenizer, how = predictor.schema, predictor.tokenizer, predictor.preparation
-    talks = any(column.kind == "messages" for column in schema.inputs)
-    chat = talks or scratch or bool(tokenizer.chat_template)
-    predictor.preparation = replace(how, chat=chat)
-    if chat:
-        chat_template(tokenizer, model=model, roles=roles_of(talks_of(schema, train)))
-    template = predictor.asking.template
-    if template is not None and template.ours:
-        tokenizer.chat_template = template.source  # saved with the tokenizer, so that others put prompts alike
-    longest = predictor.asking.answer_tokens(train, max_length=how.max_length)
-    predictor.preparation = replace(predictor.preparation, max_new_tokens=longest)
-    predictor.network.model.generation_config.eos_token_id = list(predictor.asking.stops())
+    plain = not (scratch or tokenizer.chat_template)
+    if plain:
+        tokenizer.chat_template = plain_source(tokenizer)
+    asking = predictor.settle_asking(model=model, roles=roles_of(talks_of(schema, train)))
+    if asking.template.ours:
+        tokenizer.chat_template = asking.template.source  # saved with the tokenizer, so that others put prompts alike
+    longest = asking.answer_tokens(train, max_length=how.max_length)
+    ends = plain_ends(schema, train) if plain else ()
+    predictor.preparation = replace(how, max_new_tokens=longest, ends=ends)
+    predictor.network.model.generation_config.eos_token_id = list(asking.stops())
 
 
 def _learnt(

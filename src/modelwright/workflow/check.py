@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
 _ASKED = ("leakage", "label_error", "imbalance")
 """Kinds of findings that make one doubt the problem as stated, not only the data."""
+_OF_NETWORKS = ("learning_rate", "batch_size", "epochs", "precision", "compile", "max_grad_norm")
+"""Settings of training of which a table's trees have none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +29,7 @@ class Question:
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """All faults and all questions; `notes` are accepted spellings that are not ours."""
+    """All faults and all questions; `notes` are accepted spellings that are not ours, and what has no effect."""
 
     faults: tuple[Fault, ...]
     questions: tuple[Question, ...]
@@ -54,6 +56,7 @@ def check(project: Project) -> Check:
             dataset = project.prepare()
             counts = class_counts(dataset)
             faults += faults_with(problem, dataset.schema, counts)
+            notes = [*notes, *_without_effect(problem, dataset.schema)]
             if not faults:
                 metric = resolved_metric(problem, dataset.schema, counts)
                 questions += _about_goal(problem, dataset, metric)
@@ -71,6 +74,15 @@ def faults_with(problem: Problem, schema: Schema, class_counts: Mapping[str, int
         todo = "leave it out: what suits a table is searched within training.budget_minutes anyway"
         faults.append(Fault("training.trials", f"{trials}, and the data are a table", "1", todo))
     return faults
+
+
+def _without_effect(problem: Problem, schema: Schema) -> list[str]:
+    """What the problem sets and nothing reads, as these data are."""
+    if schema.kind != "table":
+        return []
+    asked = problem.training.model_dump(exclude_defaults=True)
+    why = "the data are a table, and what suits it is searched within training.budget_minutes"
+    return [f"training.{name} has no effect: {why}" for name in _OF_NETWORKS if name in asked]
 
 
 def _about_metric(metric: str, goal: float | None, schema: Schema) -> list[Fault]:

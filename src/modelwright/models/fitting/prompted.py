@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 
-from modelwright.models.chat import NEXT, chat_template, roles_of, talks_of
+from modelwright.models.chat import plain_ends, roles_of, talks_of
 from modelwright.models.endings import settle_ends
 from modelwright.models.fitting.nearest_answer import KNOWN, fit_nearest_answer
 from modelwright.models.precision import device
@@ -74,19 +74,12 @@ def _asked(schema: Schema, train: pl.DataFrame, base: Path, *, shots: int) -> La
     predictor = _loaded(schema, train, base, most=ANSWERING, times=2 if shots else 1)
     tokenizer, how = predictor.tokenizer, predictor.preparation
     chat = bool(tokenizer.chat_template)
-    how = replace(how, chat=chat, plain=not chat, ends=() if chat else _ends(schema, train))
+    how = replace(how, plain=not chat, ends=() if chat else plain_ends(schema, train))
     predictor.preparation = how
-    if chat:
-        chat_template(tokenizer, model=base.name, roles=roles_of(talks_of(schema, train)))
-    longest = predictor.asking.answer_tokens(train, max_length=how.max_length)
+    asking = predictor.settle_asking(model=base.name, roles=roles_of(talks_of(schema, train)))
+    longest = asking.answer_tokens(train, max_length=how.max_length)
     words = "by its chat template" if chat else "as questions to be answered"
     describes = f"{how.describes}, asked {words}"
     predictor.preparation = replace(how, max_new_tokens=longest, describes=describes)
-    predictor.network.model.generation_config.eos_token_id = list(predictor.asking.stops())
+    predictor.network.model.generation_config.eos_token_id = list(asking.stops())
     return predictor
-
-
-def _ends(schema: Schema, train: pl.DataFrame) -> tuple[str, ...]:
-    """Where an answer is over: at the next question, and at the end of a line where all known answers have one line."""
-    lines = train[schema.output].cast(pl.String).fill_null("").str.strip_chars().str.contains("\n", literal=True)
-    return (NEXT,) if lines.any() else (NEXT, "\n")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -37,15 +37,14 @@ class Wording:
     Args:
         max_length: Tokens that the model reads at once.
         max_new_tokens: Of an answer, at most; generation only.
-        chat: Whether prompts are put as a conversation, by the tokenizer's chat template.
-        plain: Whether they are put as questions, to a model that only goes on with texts (`chat.PLAIN`).
+        plain: Prompts are put as questions, to a model that only goes on with texts (`chat.PLAIN`); else by the
+            tokenizer's chat template.
         ends: Texts at which an answer is over too, beside the tokens that end one.
         describes: What the model is, in a line.
     """
 
     max_length: int = 256
     max_new_tokens: int = 64
-    chat: bool = False
     plain: bool = False
     ends: tuple[str, ...] = ()
     describes: str = ""
@@ -78,11 +77,21 @@ class LanguageModel:
     @property
     def asking(self) -> Asking:
         """How prompts are put."""
+        return self._asking or self.settle_asking(model="this model")
+
+    def settle_asking(self, *, model: str, roles: Iterable[str] = ()) -> Asking:
+        """How prompts are put from now on; their template is tried here, and not again.
+
+        Args:
+            model: What the person called it, for messages.
+            roles: Those of the data.
+
+        Raises:
+            InputError: the template does not do what learning needs.
+        """
         from modelwright.models.asking import asking
 
-        if self._asking is None:
-            how = self.preparation
-            self._asking = asking(self.schema, self.tokenizer, chat=how.chat, plain=how.plain)
+        self._asking = asking(self.schema, self.tokenizer, plain=self.preparation.plain, model=model, roles=roles)
         return self._asking
 
     def prepare(self, examples: pl.DataFrame) -> Windows:
