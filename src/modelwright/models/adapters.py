@@ -37,8 +37,8 @@ def with_adapters(model: nn.Module, *, rank: int, alpha: int) -> nn.Module:
 def narrow(model: nn.Module) -> None:
     """Hold the frozen weights in bfloat16: half the memory, and no copies in the run's precision at every step.
 
-    What goes into an adapter stays in bfloat16 too; PEFT would turn it into the adapter's float32, which autocast turns
-    back: a copy to keep for each layer.
+    Under autocast what goes into an adapter stays in bfloat16 too: PEFT would turn it into the adapter's float32, which
+    autocast turns back, a copy to keep for each layer.
     """
     from peft.tuners.lora import LoraLayer
 
@@ -47,7 +47,11 @@ def narrow(model: nn.Module) -> None:
             weight.data = weight.data.to(torch.bfloat16)
     for layer in model.modules():
         if isinstance(layer, LoraLayer):
-            layer.cast_input_dtype_enabled = False
+            nn.Module.register_forward_pre_hook(layer, _heed_autocast)
+
+
+def _heed_autocast(layer: Any, inputs: tuple[torch.Tensor, ...]) -> None:
+    layer.cast_input_dtype_enabled = not torch.is_autocast_enabled(inputs[0].device.type)
 
 
 def save_adapters(model: nn.Module, folder: Path) -> None:
