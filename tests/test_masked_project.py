@@ -33,7 +33,8 @@ def test_the_base_says_whether_words_are_hidden(folder: Path) -> None:
     train = read_part(dataset, "train")
     assert dataset.schema.masked and targets_N(dataset.schema, train).max() <= 8
     told = {rung.name: rung for rung in verdict.rungs}
-    assert list(told) == ["constant", "ngram"] and verdict.decision == "train"
+    assert list(told) == ["constant", "ngram", "base"] and verdict.decision == "train"
+    assert "first point of the training's history" in (told.pop("base").skipped or "")
     assert all(rung.score is not None and 0 < rung.score.value < 8 for rung in told.values())
     assert load_predictor(Path(told["ngram"].path or "")).schema.masked
     assert any("its hidden words" in line for _, line in about_problem(project.problem, dataset, verdict.metric))

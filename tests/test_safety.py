@@ -104,7 +104,7 @@ def _of(node: ast.AST, names: dict[str, str]) -> Iterator[str]:
     elif isinstance(node, ast.Attribute | ast.Name):
         used = _dotted(node, names)
         own = used in CALLS or used == "importlib.import_module" or used.startswith("builtins.")
-        if own or (isinstance(node, ast.Name) and used in BUILTINS):
+        if own or (isinstance(node, ast.Name) and isinstance(node.ctx, ast.Load) and used in BUILTINS):
             yield f"uses {used}"
         if isinstance(node, ast.Attribute) and node.attr in METHODS:
             yield f"uses .{node.attr}"
