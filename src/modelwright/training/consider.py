@@ -10,6 +10,7 @@ import polars as pl
 from modelwright.data.parts import read_part
 from modelwright.models.catalogue import Entry, catalogue, locate, on_this_machine
 from modelwright.models.precision import device
+from modelwright.models.room import weight_shapes
 from modelwright.problem import Problem
 from modelwright.records import LANGUAGE_TASKS, Candidate, Dataset, Schema, Setting
 
@@ -30,9 +31,7 @@ def consider(schema: Schema, dataset: Dataset, problem: Problem, *, folder: Path
         fits = method in ("auto", "classical")
         return [Candidate(CLASSICAL, "classical", fits, "tables: tuned within the budget" if fits else method)]
     if base != "auto":
-        found = locate(base, folder=folder)
-        wanted = "scratch" if isinstance(found, str) else "full"
-        return [_asked(base, wanted, method)]
+        return [_asked(base, locate(base, folder=folder), method)]
     if schema.task in LANGUAGE_TASKS:
         return _languages(dataset, method)
     listed = [_candidate(entry, schema, dataset, method) for entry in catalogue().values() if entry.kind == schema.kind]
@@ -64,10 +63,11 @@ def text_bytes(dataset: Dataset) -> int:
     return sum(int(train[name].cast(pl.String).str.len_bytes().sum() or 0) for name in columns)
 
 
-def _asked(base: str, wanted: str, method: str) -> Candidate:
-    if method in ADAPTED and wanted == "full":
-        lacking = missing(method)
+def _asked(base: str, found: Path | str, method: str) -> Candidate:
+    if method in ADAPTED and isinstance(found, Path):
+        lacking = missing(method) or _nothing_to_adapt(found)
         return Candidate(base, method, not lacking, lacking or "named in problem.yaml")
+    wanted = "scratch" if isinstance(found, str) else "full"
     return Candidate(base, wanted, method in ("auto", wanted), "named in problem.yaml")
 
 
@@ -78,6 +78,15 @@ def missing(method: str) -> str:
     return f"needs {' and '.join(lacking)}: pip install 'modelwright[{method}]'" if lacking else ""
 
 
+def _nothing_to_adapt(folder: Path) -> str:
+    """Why adapters have no place in the model in `folder`, or nothing."""
+    shapes = weight_shapes(folder)
+    inside = [shape for name, shape in shapes.items() if not name.startswith("classifier")]
+    if not inside or any(len(shape) == 2 for shape in inside):
+        return ""
+    return "it is made of convolutions, and adapters stand beside linear layers: set model.method to full"
+
+
 def _candidate(entry: Entry, schema: Schema, dataset: Dataset, method: str) -> Candidate:
     kind = "scratch" if entry.config else "full"
     if method in ADAPTED and kind == "full":
@@ -86,8 +95,11 @@ def _candidate(entry: Entry, schema: Schema, dataset: Dataset, method: str) -> C
         kind = method
     if method not in ("auto", kind):
         return Candidate(entry.name, kind, False, f"model.method is {method}")
-    if entry.hub and on_this_machine(entry) is None:
+    here = on_this_machine(entry) if entry.hub else None
+    if entry.hub and here is None:
         return Candidate(entry.name, kind, False, "not on this machine; name it as model.base to download it")
+    if here and kind in ADAPTED and (lacking := _nothing_to_adapt(here)):
+        return Candidate(entry.name, kind, False, lacking)
     if entry.gpu_examples and (device() == "cpu" or dataset.parts["train"] < entry.gpu_examples):
         return Candidate(entry.name, kind, False, f"pays with a GPU and {entry.gpu_examples:,} examples")
     return Candidate(entry.name, kind, True, entry.about)
