@@ -119,7 +119,7 @@ def test_answers_are_learnt_from_a_folder_in_hub_layout(
     if method == "qlora":
         pytest.importorskip("bitsandbytes")
     problem = asked(
-        "generation", tiny_language, method, learning_rate=1e-2, epochs=8, precision=precision, batch_size=16
+        "generation", tiny_language, method, learning_rate=5e-3, epochs=8, precision=precision, batch_size=16
     )
     made = planned(questions, problem, tmp_path, "exact_match")
     run = trained(questions, made, tmp_path / "run", "exact_match")
