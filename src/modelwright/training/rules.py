@@ -33,6 +33,10 @@ MASKED_EPOCHS = {True: 40.0, False: 10.0}
 MASKED_RATE = {False: 1e-4, True: 4e-4}
 """Gururangan et al. 2020, table 13; and where the layer that guesses is fresh. Measured: MiniLM on 960 messages of
 banking77, four epochs, 1.97 and 1.78 bits a byte."""
+SHALLOW, DEEP_RATE = 2, 5e-4
+"""Layers of a text encoder from scratch up to which 2e-3 is its rate, and the rate of deeper ones. Measured: on 2,000
+texts of banking77 two layers reach .73 at 2e-3 and .55 at 5e-4; six learn which of two words comes first at 5e-4 (1.0)
+and nothing at 2e-3 (.46 of two classes)."""
 BUDGET_SHARE = 0.8
 """Of the budget, what the epochs may be planned to fill: forecasts are off by up to a tenth, and saving costs."""
 
@@ -110,6 +114,8 @@ def schedule(forecast: Forecast, problem: Problem, *, scratch: bool, budget_seco
         if affordable < epochs:
             epochs, rule = affordable, "what the budget allows"
     rate, rate_origin = habits.learning_rate
+    if scratch and schema.kind == "text" and schema.task not in LANGUAGE_TASKS and _layers(job.network) > SHALLOW:
+        rate, rate_origin = DEEP_RATE, f"rule: {DEEP_RATE:g} from scratch with more than {SHALLOW} layers"
     if asked.learning_rate != "auto":
         rate, rate_origin = float(asked.learning_rate), "problem.yaml"
     steps = max(1, math.ceil(epochs * per_epoch))
@@ -127,6 +133,10 @@ def schedule(forecast: Forecast, problem: Problem, *, scratch: bool, budget_seco
             round(budget_seconds), "problem.yaml" if has_budget(problem) else "default for this machine"
         ),
     }
+
+
+def _layers(network: Any) -> int:
+    return int(network.transformer.config.num_hidden_layers)
 
 
 def steps_between(epochs: float, per_epoch: int) -> int:
