@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -15,9 +16,9 @@ from modelwright.models import image
 from modelwright.models.image import decode, pixel_bytes, pixels_of, side_for, vary
 from modelwright.models.predictors import load_predictor
 from modelwright.models.variation import seed_variation
-from modelwright.problem import parse
-from modelwright.records import POSITION, Column, Dataset, Schema, Seal
-from modelwright.training import fit
+from modelwright.problem import Problem, parse
+from modelwright.records import POSITION, Column, Dataset, Schema, Seal, Setting
+from modelwright.training import consider, fit
 from modelwright.training.fit import images_fit
 from modelwright.training.plan import plan
 from modelwright.training.train import train
@@ -80,6 +81,76 @@ def test_each_family_learns_and_is_loaded_again(base: str, dataset: Dataset, tin
     predictor = load_predictor(tmp_path / "run/predictor")
     whole, alone = predictor.predict(validation), predictor.predict(validation[5:6])
     np.testing.assert_allclose(alone.probabilities_NC[0], whole.probabilities_NC[5], atol=1e-5)
+
+
+@pytest.fixture(scope="module")
+def tiny_vit(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    import torch
+    from transformers import ViTConfig, ViTModel
+
+    torch.manual_seed(0)
+    folder = tmp_path_factory.mktemp("tiny-vit")
+    sizes = {"hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 32}
+    ViTModel(ViTConfig(**sizes, image_size=224, patch_size=56)).save_pretrained(folder)
+    return folder
+
+
+def adapting(base: Path, method: str, precision: str) -> Problem:
+    found, _ = parse(
+        {
+            "name": "halves",
+            "output": "label",
+            "data": {"source": "none"},
+            "model": {"base": str(base), "method": method},
+            "training": {"epochs": 20, "batch_size": 16, "learning_rate": 0.005, "precision": precision},
+        }
+    )
+    return found
+
+
+@pytest.mark.parametrize(("method", "precision"), [("lora", "fp32"), ("lora", "bf16"), ("qlora", "fp32")])
+@pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning", "ignore::UserWarning")
+def test_adapters_of_a_vision_transformer_open_elsewhere(
+    method: str, precision: str, dataset: Dataset, tiny_vit: Path, tmp_path: Path
+) -> None:
+    pytest.importorskip("peft")
+    if method == "qlora":
+        pytest.importorskip("bitsandbytes")
+    import torch
+    from peft import PeftModel
+    from transformers import AutoModel
+
+    problem = adapting(tiny_vit, method, precision)
+    made = plan(dataset, problem, folder=tmp_path, metric="log_loss", budget_seconds=600)
+    assert made.method == method and made.settings["rank"].value == 16
+    made = replace(made, settings={**made.settings, "head": Setting("random", "a fitted one leaves nothing to learn")})
+    run = train(dataset, made, metric="log_loss", folder=tmp_path / "run", project=tmp_path, budget_seconds=600)
+    assert run.best_step > 0 and run.validation["accuracy"].value > 0.8
+    validation = read_part(dataset, "validation")
+    answers = load_predictor(tmp_path / "run/predictor").predict(validation)
+    assert (answers.indices_N == [("left", "right").index(each) for each in validation["label"]]).mean() > 0.8
+    adapted = PeftModel.from_pretrained(AutoModel.from_pretrained(tiny_vit), tmp_path / "run/adapters").eval()
+    plain = AutoModel.from_pretrained(next((tmp_path / "run/predictor").rglob("model.safetensors")).parent).eval()
+    pixels_NCHW = torch.rand(2, 3, 224, 224)
+    with torch.no_grad():
+        first, second = adapted(pixels_NCHW).last_hidden_state, plain(pixels_NCHW).last_hidden_state
+        before = AutoModel.from_pretrained(tiny_vit).eval()(pixels_NCHW).last_hidden_state
+    torch.testing.assert_close(first, second, atol=1e-4, rtol=1e-4)
+    assert (before - second).abs().max() > 1e-2, "the adapters moved nothing"
+
+
+def test_convolutions_have_no_place_for_adapters(
+    dataset: Dataset, tiny_resnet: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The bare network, and one with the linear layer over ImageNet's classes, which is left off."""
+    from transformers import ResNetConfig, ResNetForImageClassification
+
+    monkeypatch.setattr(consider, "missing", lambda method: "")
+    config = ResNetConfig(embedding_size=8, hidden_sizes=[8, 16], depths=[1, 1], layer_type="basic")
+    ResNetForImageClassification(config).save_pretrained(tmp_path / "with-classes")
+    for base in (tiny_resnet, tmp_path / "with-classes"):
+        with pytest.raises(RefusedError, match=r"made of convolutions.*set model\.method to full"):
+            plan(dataset, adapting(base, "lora", "fp32"), folder=tmp_path, metric="accuracy", budget_seconds=600)
 
 
 def test_a_transparent_image_lies_on_white() -> None:

@@ -37,20 +37,20 @@ def with_adapters(model: nn.Module, *, rank: int, alpha: int) -> nn.Module:
 def narrow(model: nn.Module) -> None:
     """Hold the frozen weights in bfloat16: half the memory, and no copies in the run's precision at every step.
 
-    Under autocast what goes into an adapter stays in bfloat16 too: PEFT would turn it into the adapter's float32, which
-    autocast turns back, a copy to keep for each layer.
+    Under autocast what goes into an adapter stays in bfloat16 too; PEFT would turn it into the adapter's float32, which
+    autocast turns back: a copy to keep for each layer. Answers are given without autocast, and there it is turned.
     """
     from peft.tuners.lora import LoraLayer
 
     for weight in model.parameters():
         if not weight.requires_grad and weight.dtype == torch.float32:
             weight.data = weight.data.to(torch.bfloat16)
-    for layer in model.modules():
-        if isinstance(layer, LoraLayer):
-            nn.Module.register_forward_pre_hook(layer, _heed_autocast)
+    layers: list[Any] = [each for each in model.modules() if isinstance(each, LoraLayer)]
+    for layer in layers:
+        layer.register_forward_pre_hook(_follow_autocast)
 
 
-def _heed_autocast(layer: Any, inputs: tuple[torch.Tensor, ...]) -> None:
+def _follow_autocast(layer: Any, inputs: tuple[Any, ...]) -> None:
     layer.cast_input_dtype_enabled = not torch.is_autocast_enabled(inputs[0].device.type)
 
 

@@ -14,13 +14,16 @@ import yaml
 from modelwright.errors import Fault, InputError
 from modelwright.registry import nearest, suggestion
 
+FRESH_TEXT = "masked"
+"""The kind of entry that reads texts in both directions from fresh weights: to guess hidden words, or to answer."""
+
 
 @dataclass(frozen=True, slots=True)
 class Entry:
     """One model of the catalogue; `config` is set for those trained from scratch, `hub` for the others.
 
-    Where `gpu_examples` is not 0, the model is chosen by itself only with a GPU and so many examples; a language model
-    from scratch only where the texts have `least_bytes`.
+    Where `gpu_examples` is not 0, the model is chosen by itself only with a GPU and so many examples; a model
+    of texts from scratch only where these have `least_bytes`.
     """
 
     name: str

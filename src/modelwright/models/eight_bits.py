@@ -46,8 +46,13 @@ class EightBits(nn.Module):  # type: ignore[misc]  # torch is not followed by my
 
 
 def squeeze(model: nn.Module, dtype: torch.dtype = torch.bfloat16) -> None:
-    """Hold the tables that `model` reads and scores its vocabulary with in eight bits; one, where they are one."""
+    """Hold the tables that `model` reads and scores its vocabulary with in eight bits; one, where they are one.
+
+    A model of images has none and stays as it is.
+    """
     read, last = model.get_input_embeddings(), model.get_output_embeddings()
+    if not isinstance(read, nn.Embedding):  # an image's patches go through a convolution
+        return
     table = EightBits.of(read.weight, dtype)
     model.set_input_embeddings(table)
     if last is not None:

@@ -129,6 +129,21 @@ def scratch(family: str, config: dict[str, Any], *, outputs: int, image_size: in
     return Network(encoder, width=_width(encoder.config), outputs=outputs, dropout=0.0)
 
 
+def text_from_scratch(family: str, config: dict[str, Any], *, outputs: int, pooled: bool = True) -> Network:
+    """A network of a family of text encoders with fresh weights; draws from torch's global generator.
+
+    Args:
+        family: transformers' name of the model type.
+        config: Its sizes as transformers names them, the vocabulary's among them.
+        outputs: K.
+        pooled: As in Network.
+    """
+    from transformers import AutoConfig, AutoModel
+
+    encoder = AutoModel.from_config(AutoConfig.for_model(family, **config))
+    return Network(encoder, width=_width(encoder.config), outputs=outputs, pooled=pooled)
+
+
 def restored(folder: Path, *, outputs: int, pooled: bool = True) -> Network:
     """The network that `save` wrote into `folder`."""
     from safetensors.torch import load_file

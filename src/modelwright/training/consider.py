@@ -8,8 +8,9 @@ from pathlib import Path
 import polars as pl
 
 from modelwright.data.parts import read_part
-from modelwright.models.catalogue import Entry, catalogue, locate, on_this_machine
+from modelwright.models.catalogue import FRESH_TEXT, Entry, catalogue, locate, on_this_machine
 from modelwright.models.precision import device
+from modelwright.models.room import weight_shapes
 from modelwright.problem import Problem
 from modelwright.records import LANGUAGE_TASKS, Candidate, Dataset, Schema, Setting
 
@@ -30,31 +31,44 @@ def consider(schema: Schema, dataset: Dataset, problem: Problem, *, folder: Path
         fits = method in ("auto", "classical")
         return [Candidate(CLASSICAL, "classical", fits, "tables: tuned within the budget" if fits else method)]
     if base != "auto":
-        found = locate(base, folder=folder)
-        wanted = "scratch" if isinstance(found, str) else "full"
-        return [_asked(base, wanted, method)]
+        return [_asked(base, locate(base, folder=folder), method)]
     if schema.task in LANGUAGE_TASKS:
         return _languages(dataset, method)
     listed = [_candidate(entry, schema, dataset, method) for entry in catalogue().values() if entry.kind == schema.kind]
+    if schema.kind == "text":
+        size = text_bytes(dataset)
+        own = [_fresh(entry, method, size) for entry in catalogue().values() if entry.kind == FRESH_TEXT]
+        listed += reversed(own)  # the largest that the texts are enough for
     return sorted(listed, key=lambda each: not each.fits)
 
 
 def _languages(dataset: Dataset, method: str) -> list[Candidate]:
     """Language models: one that is on this machine, else from scratch the largest that the texts are enough for."""
-    schema, size = dataset.schema, text_bytes(dataset)
-    listed = []
-    for entry in catalogue().values():
-        if entry.kind != "language":
-            continue
-        found = _candidate(entry, schema, dataset, method)
-        if found.fits and size < entry.least_bytes:
-            reason = f"for {entry.least_bytes / 1e6:g} MB of text or more, and there are {size / 1e6:.2g} MB"
-            found = Candidate(found.model, found.method, False, reason)
-        listed.append(found)
+    size = text_bytes(dataset)
+    listed = [
+        _enough(_candidate(entry, dataset.schema, dataset, method), entry, size)
+        for entry in catalogue().values()
+        if entry.kind == "language"
+    ]
     fitting = [each for each in listed if each.fits]
     ready = [each for each in fitting if each.method != "scratch"]
     own = [each for each in reversed(fitting) if each.method == "scratch"]
     return [*ready, *own, *(each for each in listed if not each.fits)]
+
+
+def _fresh(entry: Entry, method: str, size: int) -> Candidate:
+    """An encoder of text from scratch: it knows no language yet, and so is taken only where the user says so."""
+    if method != "scratch":
+        return Candidate(entry.name, "scratch", False, "knows nothing yet; name it, or set model.method to scratch")
+    return _enough(Candidate(entry.name, "scratch", True, entry.about), entry, size)
+
+
+def _enough(found: Candidate, entry: Entry, size: int) -> Candidate:
+    """The same, or why not where there are too few texts, `size` bytes, for it to be chosen by itself."""
+    if not found.fits or size >= entry.least_bytes:
+        return found
+    reason = f"for {entry.least_bytes / 1e6:g} MB of text or more, and there are {size / 1e6:.2g} MB"
+    return Candidate(found.model, found.method, False, reason)
 
 
 def text_bytes(dataset: Dataset) -> int:
@@ -64,11 +78,15 @@ def text_bytes(dataset: Dataset) -> int:
     return sum(int(train[name].cast(pl.String).str.len_bytes().sum() or 0) for name in columns)
 
 
-def _asked(base: str, wanted: str, method: str) -> Candidate:
-    if method in ADAPTED and wanted == "full":
-        lacking = missing(method)
+def _asked(base: str, found: Path | str, method: str) -> Candidate:
+    if method in ADAPTED and isinstance(found, Path):
+        lacking = missing(method) or _nothing_to_adapt(found)
         return Candidate(base, method, not lacking, lacking or "named in problem.yaml")
-    return Candidate(base, wanted, method in ("auto", wanted), "named in problem.yaml")
+    wanted = "scratch" if isinstance(found, str) else "full"
+    if method in ("auto", wanted):
+        return Candidate(base, wanted, True, "named in problem.yaml")
+    is_ = "starts from fresh weights" if wanted == "scratch" else "is pre-trained"
+    return Candidate(base, wanted, False, f"it {is_}: set model.method to {wanted}, and not to {method}")
 
 
 def missing(method: str) -> str:
@@ -76,6 +94,15 @@ def missing(method: str) -> str:
     needed = {"lora": ("peft",), "qlora": ("peft", "bitsandbytes")}[method]
     lacking = [name for name in needed if find_spec(name) is None]
     return f"needs {' and '.join(lacking)}: pip install 'modelwright[{method}]'" if lacking else ""
+
+
+def _nothing_to_adapt(folder: Path) -> str:
+    """Why adapters have no place in the model in `folder`, or nothing."""
+    shapes = weight_shapes(folder)
+    inside = [shape for name, shape in shapes.items() if not name.startswith("classifier")]
+    if not inside or any(len(shape) == 2 for shape in inside):
+        return ""
+    return "it is made of convolutions, and adapters stand beside linear layers: set model.method to full"
 
 
 def _candidate(entry: Entry, schema: Schema, dataset: Dataset, method: str) -> Candidate:
@@ -86,8 +113,11 @@ def _candidate(entry: Entry, schema: Schema, dataset: Dataset, method: str) -> C
         kind = method
     if method not in ("auto", kind):
         return Candidate(entry.name, kind, False, f"model.method is {method}")
-    if entry.hub and on_this_machine(entry) is None:
+    here = on_this_machine(entry) if entry.hub else None
+    if entry.hub and here is None:
         return Candidate(entry.name, kind, False, "not on this machine; name it as model.base to download it")
+    if here and kind in ADAPTED and (lacking := _nothing_to_adapt(here)):
+        return Candidate(entry.name, kind, False, lacking)
     if entry.gpu_examples and (device() == "cpu" or dataset.parts["train"] < entry.gpu_examples):
         return Candidate(entry.name, kind, False, f"pays with a GPU and {entry.gpu_examples:,} examples")
     return Candidate(entry.name, kind, True, entry.about)

@@ -10,10 +10,11 @@ import polars as pl
 
 from modelwright.data.parts import targets_N
 from modelwright.errors import Fault, InputError
-from modelwright.models.catalogue import catalogue
+from modelwright.models.catalogue import FRESH_TEXT, catalogue
 from modelwright.models.fitting.head import standardised
 from modelwright.models.precision import device as best_device
 from modelwright.models.predictors.transformer import Preparation, Transformer
+from modelwright.models.text import texts_of
 from modelwright.records import Schema
 from modelwright.training.job import Inputs, Job, spread
 from modelwright.training.objectives import OBJECTIVES
@@ -34,13 +35,16 @@ def build_encoder(
     device: str | None,
     note: Callable[[str], None],
 ) -> Job:
-    """As `training.job.build`; `settings` hold `max_length` or `image_size`, `smoothing` and `vary` too."""
+    """As `training.job.build`; `settings` hold `max_length` or `image_size`, `smoothing` and `vary` too, and for a text
+    encoder from scratch `vocabulary`.
+    """
     import torch
 
     torch.manual_seed(settings["seed"])
     outputs = max(1, len(schema.classes))
-    note("loading the model")
-    network, tokenizer = _network(schema, base, outputs=outputs, image_size=settings["image_size"])
+    fresh = isinstance(base, str) and schema.kind == "text"
+    note("learning a vocabulary" if fresh else "loading the model")
+    network, tokenizer = _network(schema, train, base, settings, outputs=outputs)
     network.to(device=device or best_device(), memory_format=torch.channels_last if schema.kind == "image" else None)
     note("reading the examples")
     truth = targets_N(schema, train), targets_N(schema, validation)
@@ -67,16 +71,52 @@ def build_encoder(
     )
 
 
-def _network(schema: Schema, base: Path | str, *, outputs: int, image_size: int) -> tuple[Network, Any]:
+def fresh_text_encoder(
+    schema: Schema, train: pl.DataFrame, name: str, settings: dict[str, Any], *, outputs: int, pooled: bool = True
+) -> tuple[Network, Any]:
+    """A network with fresh weights, and the tokenizer that it reads with, learnt from the texts of `train` alone.
+
+    Args:
+        schema: Of text kind.
+        train: The training part.
+        name: Of the catalogue.
+        settings: Hold `max_length` and `vocabulary`.
+        outputs: K.
+        pooled: False gives outputs for each token.
+
+    Raises:
+        InputError: the catalogue's entry is no encoder of text.
+    """
+    from modelwright.models.networks import text_from_scratch
+    from modelwright.models.vocabulary import learn_masking_tokenizer
+
+    entry = catalogue()[name]
+    if entry.kind != FRESH_TEXT or entry.family is None:
+        named = " or ".join(each.name for each in catalogue().values() if each.kind == FRESH_TEXT)
+        raise InputError(Fault("model.base", f"{name!r} is no encoder of text", f"{named}, or a pre-trained one"))
+    tokenizer = learn_masking_tokenizer(texts_of(schema, train), size=settings["vocabulary"])
+    sizes = {
+        "vocab_size": len(tokenizer),
+        "max_position_embeddings": settings["max_length"],
+        "pad_token_id": tokenizer.pad_token_id,
+    }
+    return text_from_scratch(entry.family, {**entry.config, **sizes}, outputs=outputs, pooled=pooled), tokenizer
+
+
+def _network(
+    schema: Schema, train: pl.DataFrame, base: Path | str, settings: dict[str, Any], *, outputs: int
+) -> tuple[Network, Any]:
     from modelwright.models.networks import pretrained, scratch
     from modelwright.models.text import tokenizer_from
 
+    if isinstance(base, str) and schema.kind == "text":
+        return fresh_text_encoder(schema, train, base, settings, outputs=outputs)
     if isinstance(base, str):
         entry = catalogue()[base]
         if entry.kind != schema.kind or entry.family is None:
             found = f"{base!r} takes {entry.kind}, the input is {schema.kind}"
             raise InputError(Fault("model.base", found, f"a model of {schema.kind}"))
-        return scratch(entry.family, entry.config, outputs=outputs, image_size=image_size), None
+        return scratch(entry.family, entry.config, outputs=outputs, image_size=settings["image_size"]), None
     try:
         network = pretrained(base, outputs=outputs)
     except (OSError, ValueError, KeyError, RuntimeError) as error:
@@ -86,7 +126,7 @@ def _network(schema: Schema, base: Path | str, *, outputs: int, image_size: int)
 
 
 def _texts(schema: Schema, parts: tuple[pl.DataFrame, ...], tokenizer: Any, max_length: int) -> list[Tokens]:
-    from modelwright.models.text import texts_of, tokenize
+    from modelwright.models.text import tokenize
 
     return [tokenize(tokenizer, texts_of(schema, part), max_length=max_length) for part in parts]
 

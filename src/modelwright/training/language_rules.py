@@ -32,8 +32,7 @@ def language_sizes(
     """The settings that must be known before the network is built."""
     asked, scratch, place = problem.training, isinstance(base, str), device()
     place = "cpu" if place == "cpu" else "cuda"
-    names = [*schema.names, *([schema.output] if schema.task == "generation" else [])]
-    bytes_N = sum((train[name].cast(pl.String).str.len_bytes().fill_null(0).to_numpy() for name in names), np.zeros(1))
+    bytes_N = text_bytes(schema, train)
     length = _length(schema, bytes_N, base, place)
     long = schema.task == "language-modeling" and float(bytes_N.mean()) / BYTES_PER_TOKEN > length.value / 2
     stream = long and not schema.masked
@@ -42,14 +41,12 @@ def language_sizes(
     batch = _batch(pieces, tokens, place)
     if asked.batch_size != "auto":
         batch = Setting(asked.batch_size, "problem.yaml")
-    learnt = int(np.clip(2 ** round(np.log2(max(1.0, bytes_N.sum() / BYTES_PER_PIECE))), 512, 16_384))
-    vocabulary = Setting(learnt, f"rule: {BYTES_PER_PIECE} bytes of text a piece, 512 to 16,384")
     return {
         "batch_size": batch,
         "max_length": length,
         "checkpointing": checkpointing(base, examples=batch.value, tokens=length.value),
         "stream": Setting(stream, "rule: texts longer than half of what is read at once are one stream"),
-        "vocabulary": vocabulary if scratch else Setting(0, "the model's own"),
+        "vocabulary": fresh_vocabulary(bytes_N) if scratch else Setting(0, "the model's own"),
         "optimizer": Setting("muon" if scratch else "adamw", "rule: Muon from scratch, else AdamW"),
         "seed": Setting(problem.seed, "problem.yaml"),
         "max_grad_norm": Setting(asked.max_grad_norm, "problem.yaml"),
@@ -57,15 +54,33 @@ def language_sizes(
     }
 
 
+def text_bytes(schema: Schema, train: pl.DataFrame) -> np.ndarray:
+    """How long the text of each example is in bytes, its answer included where one is written: float64 (N,)."""
+    names = [*schema.names, *([schema.output] if schema.task == "generation" else [])]
+    columns = (train[name].cast(pl.String).str.len_bytes().fill_null(0).to_numpy() for name in names)
+    return np.asarray(sum(columns, np.zeros(1)))
+
+
+def fresh_vocabulary(bytes_N: np.ndarray) -> Setting:
+    """How many pieces are learnt from texts so long."""
+    learnt = int(np.clip(2 ** round(np.log2(max(1.0, bytes_N.sum() / BYTES_PER_PIECE))), 512, 16_384))
+    return Setting(learnt, f"rule: {BYTES_PER_PIECE} bytes of text a piece, 512 to 16,384")
+
+
+def fitting_length(bytes_N: np.ndarray, *, most: int) -> Setting:
+    """What is read at once: what 99 of 100 texts so long need, at most `most` tokens."""
+    needed = float(np.quantile(bytes_N, 0.99)) / 2 + 32  # pieces of a small vocabulary hold about two bytes
+    fitting = 2 ** int(np.ceil(np.log2(max(32.0, needed))))
+    return Setting(min(most, fitting), f"rule: what 99 of 100 texts need, at most {most} tokens")
+
+
 def _length(schema: Schema, bytes_N: np.ndarray, base: Path | str, place: str) -> Setting:
-    """What is read at once: what 99 of 100 texts need, within what the model reads."""
+    """The same, within what the model reads."""
     from modelwright.models.text import longest_tokens
 
     most = (ANSWERING if schema.task == "generation" else CONTEXT)[place]
     limit = most if isinstance(base, str) else longest_tokens(base)
-    needed = float(np.quantile(bytes_N, 0.99)) / 2 + 32  # pieces of a small vocabulary hold about two bytes
-    fitting = 2 ** int(np.ceil(np.log2(max(32.0, needed))))
-    return Setting(min(most, limit, fitting), f"rule: what 99 of 100 texts need, at most {min(most, limit)} tokens")
+    return fitting_length(bytes_N, most=min(most, limit))
 
 
 def _batch(pieces: float, tokens: float, place: str) -> Setting:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import polars as pl
@@ -15,8 +15,12 @@ from modelwright.models.precision import device as best_device
 from modelwright.models.predictors.tagger import Reading, Tagger
 from modelwright.models.words import tags_of
 from modelwright.records import Schema
+from modelwright.training.encoders import fresh_text_encoder
 from modelwright.training.job import Inputs, Job, spread
 from modelwright.training.objectives import IGNORED, OBJECTIVES
+
+if TYPE_CHECKING:
+    from modelwright.models.networks import Network
 
 
 def build_tagger(
@@ -29,28 +33,15 @@ def build_tagger(
     device: str | None,
     note: Callable[[str], None],
 ) -> Job:
-    """As `training.job.build`; `settings` hold `max_length` too.
+    """As `training.job.build`; `settings` hold `max_length` and, from scratch, `vocabulary` too.
 
     The loop learns from windows, with a target for the first token of each word; the parts that are judged are texts.
     """
     import torch
 
-    from modelwright.models.networks import pretrained
-    from modelwright.models.text import tokenizer_from
-
-    if isinstance(base, str):
-        raise InputError(Fault("model.base", f"{base!r} is trained from scratch", "a pre-trained encoder of text"))
     torch.manual_seed(settings["seed"])
-    note("loading the model")
-    try:
-        network = pretrained(base, outputs=1 + 2 * len(schema.classes), pooled=False)
-    except (OSError, ValueError, KeyError, RuntimeError) as error:
-        found = f"{base} cannot be loaded: {error}"
-        raise InputError(Fault("model.base", found, "config.json and model.safetensors of one model")) from error
-    tokenizer = tokenizer_from(base)
-    if not tokenizer.is_fast:
-        found = f"the tokenizer of {base} does not say where in a text its tokens stand"
-        raise InputError(Fault("model.base", found, "a model with tokenizer.json"))
+    note("loading the model" if isinstance(base, Path) else "learning a vocabulary")
+    network, tokenizer = _network(schema, train, base, settings)
     network.to(device=device or best_device())
     note("reading the examples")
     predictor = Tagger(schema, network, Reading(max_length=settings["max_length"]), tokenizer)
@@ -65,6 +56,25 @@ def build_tagger(
         settings=settings,
         base=base,
     )
+
+
+def _network(schema: Schema, train: pl.DataFrame, base: Path | str, settings: dict[str, Any]) -> tuple[Network, Any]:
+    from modelwright.models.networks import pretrained
+    from modelwright.models.text import tokenizer_from
+
+    tags = 1 + 2 * len(schema.classes)
+    if isinstance(base, str):
+        return fresh_text_encoder(schema, train, base, settings, outputs=tags, pooled=False)
+    try:
+        network = pretrained(base, outputs=tags, pooled=False)
+    except (OSError, ValueError, KeyError, RuntimeError) as error:
+        found = f"{base} cannot be loaded: {error}"
+        raise InputError(Fault("model.base", found, "config.json and model.safetensors of one model")) from error
+    tokenizer = tokenizer_from(base)
+    if not tokenizer.is_fast:
+        found = f"the tokenizer of {base} does not say where in a text its tokens stand"
+        raise InputError(Fault("model.base", found, "a model with tokenizer.json"))
+    return network, tokenizer
 
 
 def _part(predictor: Tagger, examples: pl.DataFrame) -> tuple[Inputs, Inputs]:
