@@ -2,8 +2,7 @@
 functions only.
 
 torch's fused kernel drops no probabilities on a processor, so with dropout it falls back to products anyway; here
-these stay in the precision of the states, what is dropped comes from `models.dropout`, and without dropout the
-probabilities are made again in the backward pass instead of being kept.
+these stay in the precision of the states, and what is dropped comes from `models.dropout`.
 
 Letters: n examples, H heads, T queries, S keys, E width of a head.
 """
@@ -67,52 +66,17 @@ def attend(
     if groups > 1:
         keys_nHSE, values_nHSE = (each.repeat_interleave(groups, dim=1) for each in (keys_nHSE, values_nHSE))
     scale = queries_nHTE.shape[-1] ** -0.5 if scaling is None else scaling
-    unseen = None if attention_mask is None else ~attention_mask
-    if unseen is None and module.is_causal and queries_nHTE.shape[2] > 1:
-        shape = (queries_nHTE.shape[2], keys_nHSE.shape[2])
-        unseen = torch.ones(shape, dtype=torch.bool, device=queries_nHTE.device).triu(1)
     with torch.autocast(queries_nHTE.device.type, enabled=False):
+        scores_nHTS = (queries_nHTE * scale) @ keys_nHSE.transpose(2, 3)
+        if attention_mask is not None:
+            scores_nHTS = scores_nHTS.masked_fill(~attention_mask, torch.finfo(scores_nHTS.dtype).min)
+        elif module.is_causal and scores_nHTS.shape[2] > 1:
+            seen_TS = torch.ones(scores_nHTS.shape[2:], dtype=torch.bool, device=scores_nHTS.device).tril()
+            scores_nHTS = scores_nHTS.masked_fill(~seen_TS, torch.finfo(scores_nHTS.dtype).min)
+        shares_nHTS = scores_nHTS.softmax(dim=-1)
         if dropout > 0:
-            shares_nHTS = dropped(_shares(queries_nHTE, keys_nHSE, unseen, scale), dropout)
-            found_nHTE = shares_nHTS @ values_nHSE
-        else:
-            found_nHTE = _Attention.apply(queries_nHTE, keys_nHSE, values_nHSE, unseen, scale)
-        return found_nHTE.transpose(1, 2).contiguous(), None
-
-
-def _shares(queries_nHTE: Tensor, keys_nHSE: Tensor, unseen: Tensor | None, scale: float) -> Tensor:
-    """How much of each value every query takes, (n, H, T, S)."""
-    scores_nHTS = (queries_nHTE * scale) @ keys_nHSE.transpose(2, 3)
-    if unseen is not None:
-        scores_nHTS = scores_nHTS.masked_fill_(unseen, torch.finfo(scores_nHTS.dtype).min)
-    return scores_nHTS.softmax(dim=-1)
-
-
-class _Attention(torch.autograd.Function):  # type: ignore[misc]  # torch is not followed by mypy
-    """Attention that keeps queries, keys and values, and makes the shares again in the backward pass.
-
-    They are H T S numbers to an example, more than all else a layer keeps where texts are long; to make them is one
-    product of the six in both passes. As in "FlashAttention" (Dao et al. 2022, section 3.1), without its tiles.
-    """
-
-    @staticmethod
-    def forward(
-        ctx: Any, queries_nHTE: Tensor, keys_nHSE: Tensor, values_nHSE: Tensor, unseen: Tensor | None, scale: float
-    ) -> Tensor:
-        """(n, H, T, E)."""
-        ctx.save_for_backward(queries_nHTE, keys_nHSE, values_nHSE, unseen)
-        ctx.scale = scale
-        return _shares(queries_nHTE, keys_nHSE, unseen, scale) @ values_nHSE
-
-    @staticmethod
-    def backward(ctx: Any, gradient_nHTE: Tensor) -> tuple[Tensor, Tensor, Tensor, None, None]:
-        """To queries, keys and values. With P the shares: dS = P ∘ (dP − Σ_s P dP), the softmax's own gradient."""
-        queries_nHTE, keys_nHSE, values_nHSE, unseen = ctx.saved_tensors
-        shares_nHTS = _shares(queries_nHTE, keys_nHSE, unseen, ctx.scale)
-        to_values = shares_nHTS.transpose(2, 3) @ gradient_nHTE
-        to_shares = gradient_nHTE @ values_nHSE.transpose(2, 3)
-        to_scores = torch._softmax_backward_data(to_shares, shares_nHTS, -1, shares_nHTS.dtype).mul_(ctx.scale)
-        return to_scores @ keys_nHSE, to_scores.transpose(2, 3) @ queries_nHTE, to_values, None, None
+            shares_nHTS = dropped(shares_nHTS, dropout)
+        return (shares_nHTS @ values_nHSE).transpose(1, 2).contiguous(), None
 
 
 def use_products(model: nn.Module) -> None:
