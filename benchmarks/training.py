@@ -150,7 +150,7 @@ def language(*, quick: bool) -> list[Told]:
         np.savez(tokens, train=train, validation=validation, vocabulary=len(tokenizer))
         rates: dict[str, list[float]] = {name: [] for name in ("ours", *LANGUAGE)}
         modes = ("compiled",) if quick else LANGUAGE
-        for _ in range(1 if quick else 3):
+        for _ in range(1 if quick else 2):
             words = ("--steps", 20, "--optimizer", "adamw")
             rates["ours"].append(run(sys.executable, "language_ours.py", tokens, *words)["tokens_per_second"])
             for mode in modes:
