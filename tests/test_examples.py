@@ -36,7 +36,7 @@ SETTINGS: dict[str, Any] = {
     "vary": False,
     "rank": 0,
     "quantised": False,
-    "checkpointing": False,
+    "checkpointing": 0,
     "seed": 0,
     "warmup": 0.06,
     "precision": "fp32",

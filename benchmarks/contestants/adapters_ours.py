@@ -17,7 +17,9 @@ parser.add_argument("model")
 parser.add_argument("rows")
 parser.add_argument("--method", choices=["lora", "qlora"], default="lora")
 parser.add_argument("--steps", type=int, default=30)
-parser.add_argument("--recompute", action="store_true", help="make activations again in the backward pass")
+parser.add_argument(
+    "--recompute", type=int, default=0, help="blocks whose forward pass is repeated in the backward pass"
+)
 parser.add_argument("--fixed", action="store_true", help="rows in the order of the file: for comparing losses")
 asked = parser.parse_args()
 warnings.simplefilter("ignore")

@@ -45,7 +45,7 @@ settings: dict[str, Any] = {
     "vary": False,
     "rank": 0,
     "quantised": False,
-    "checkpointing": False,
+    "checkpointing": 0,
     "seed": asked.seed,
     "warmup": 0.06,
     "precision": best_precision() if asked.precision == "auto" else asked.precision,

@@ -50,7 +50,7 @@ settings = {
     "batch_size": BATCH,
     "seed": asked.seed,
     "rank": 0,
-    "checkpointing": False,
+    "checkpointing": 0,
     "micro_batches": 1,
     "optimizer": asked.optimizer,
     "compile": not asked.plain,

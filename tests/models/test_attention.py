@@ -122,12 +122,17 @@ def test_modules_are_replaced_and_silent_outside_training() -> None:
     assert not torch.equal(network[1](values), values) and torch.equal(network[2](values), values)
 
 
+@pytest.mark.parametrize("count", [1, 3])
 @pytest.mark.parametrize("family", ["bert", "vit"])
-def test_repeated_blocks_give_the_same_gradients(family: str) -> None:
-    """With dropout, whose coins must fall alike in the repetition, and go on from where they were after it."""
+def test_repeated_blocks_give_the_same_gradients(family: str, count: int) -> None:
+    """With dropout, whose coins must fall alike in the repetition, and go on from where they were after it.
+
+    What is kept for the way back: of three blocks one or all keep next to nothing.
+    """
     from transformers import BertConfig, BertModel, ViTConfig, ViTModel
 
     from modelwright.models.networks import Network, repeat_blocks
+    from modelwright.training.memory import saved_bytes
 
     sizes = {"hidden_size": 16, "num_hidden_layers": 3, "num_attention_heads": 2, "intermediate_size": 24}
     shares = {"hidden_dropout_prob": 0.2, "attention_probs_dropout_prob": 0.2}
@@ -149,7 +154,13 @@ def test_repeated_blocks_give_the_same_gradients(family: str) -> None:
             network(inputs).square().sum().backward()
         return [each.grad.clone() for each in network.parameters() if each.grad is not None]
 
-    before = gradients()
-    repeat_blocks(network)
+    def kept() -> int:
+        with saved_bytes(network) as found:
+            network(inputs)
+        return sum(found.values())
+
+    before, whole = gradients(), kept()
+    repeat_blocks(network, count)
+    assert kept() == pytest.approx(whole * (1 - count / 3), rel=0.35, abs=whole * 0.12)
     for first, again in zip(before, gradients(), strict=True):
         torch.testing.assert_close(first, again, rtol=1e-6, atol=1e-6)

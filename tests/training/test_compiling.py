@@ -34,7 +34,7 @@ SIZES = {"vocab_size": 40, "hidden_size": 16, "num_hidden_layers": 2, "num_atten
 SETTINGS: dict[str, Any] = {
     "stream": True,
     "rank": 0,
-    "checkpointing": False,
+    "checkpointing": 0,
     "micro_batches": 1,
     "batch_size": 4,
     "seed": 0,
@@ -143,7 +143,7 @@ def test_dropout_is_seen_in_modules_and_in_configurations() -> None:
     [
         ({"stream": False}, 1, "one stream"),
         ({"rank": 16}, 1, "adapters"),
-        ({"checkpointing": True}, 1, "repeated"),
+        ({"checkpointing": 1}, 1, "repeated"),
         ({}, 2, "several workers"),
     ],
 )

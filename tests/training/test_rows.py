@@ -23,7 +23,7 @@ SETTINGS: dict[str, Any] = {
     "smoothing": 0.0,
     "vary": False,
     "rank": 0,
-    "checkpointing": False,
+    "checkpointing": 0,
     "micro_batches": 1,
 }
 

@@ -67,7 +67,7 @@ def with_dropout() -> Training:
 def with_repeated_blocks() -> Training:
     network = encoder(0.2)
     with_own_dropout(network)
-    repeat_blocks(network)
+    repeat_blocks(network, 1)
     return network, Classification(), labelled(), 4
 
 

@@ -172,14 +172,16 @@ def models_in(network: nn.Module) -> list[nn.Module]:
     ]
 
 
-def repeat_blocks(network: nn.Module) -> None:
-    """Let the transformers models in `network` keep a block's input only, and repeat its forward pass when its gradient
-    is taken (Chen et al. 2016, section 4): a third more work, and a fraction of the memory. Gradients are the same.
+def repeat_blocks(network: nn.Module, count: int) -> None:
+    """Let the first `count` blocks of the transformers models in `network` keep their input only, and repeat their
+    forward pass when the gradient is taken (Chen et al. 2016, section 4): where all do, a third more work, and a
+    fraction of the memory. Gradients are the same. The last blocks are the first whose memory is given back.
 
     Raises:
         ValueError: a family is not made for it.
     """
     from transformers import PreTrainedModel
+    from transformers.modeling_layers import GradientCheckpointingLayer
 
     from modelwright.models.dropout import replayed
 
@@ -187,6 +189,9 @@ def repeat_blocks(network: nn.Module) -> None:
     for outer in models_in(network):
         model = next(each for each in outer.modules() if isinstance(each, PreTrainedModel))
         model.activation_checkpointing_enable({"use_reentrant": False, "context_fn": replayed})
+        blocks = [each for each in model.modules() if isinstance(each, GradientCheckpointingLayer)]
+        for block in blocks[count:]:
+            block.gradient_checkpointing = False
 
 
 def _width(config: Any) -> int:

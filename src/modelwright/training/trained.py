@@ -108,7 +108,7 @@ def begin(job: Job, *, sharded: bool = False) -> Trained:
         use_products(network.transformer)
     with_own_dropout(network)
     if settings["checkpointing"]:
-        repeat_blocks(network)
+        repeat_blocks(network, settings["checkpointing"])
     if settings.get("compile") and not sharded and compiler() != NONE:
         compile_blocks(network, _shape(held.job))
     if sharded:
