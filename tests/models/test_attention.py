@@ -127,7 +127,7 @@ def test_modules_are_replaced_and_silent_outside_training() -> None:
 def test_repeated_blocks_give_the_same_gradients(family: str, count: int) -> None:
     """With dropout, whose coins must fall alike in the repetition, and go on from where they were after it.
 
-    What is kept for the way back: of three blocks one or all keep next to nothing.
+    What is kept for the way back: of three blocks, one or all keep their inputs alone.
     """
     from transformers import BertConfig, BertModel, ViTConfig, ViTModel
 
@@ -161,6 +161,6 @@ def test_repeated_blocks_give_the_same_gradients(family: str, count: int) -> Non
 
     before, whole = gradients(), kept()
     repeat_blocks(network, count)
-    assert kept() == pytest.approx(whole * (1 - count / 3), rel=0.35, abs=whole * 0.12)
+    assert whole * (0.8 - 0.25 * count) < kept() < whole * (1 - 0.18 * count)
     for first, again in zip(before, gradients(), strict=True):
         torch.testing.assert_close(first, again, rtol=1e-6, atol=1e-6)
