@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from modelwright.errors import Fault, InputError
 from modelwright.models.direction import family_of_both_directions
-from modelwright.models.networks import loaded_with_missing
+from modelwright.models.networks import loaded_with_missing, quiet
 from modelwright.models.windows import Windows
 
 Kind = Literal["causal", "masked"]
@@ -123,6 +123,13 @@ def language_in(folder: Path, kind: Kind, *, quantised: bool = False) -> Languag
         found = f"{folder} cannot be loaded as a {kind} language model: {error}"
         raise InputError(Fault("model.base", found, "config.json and model.safetensors of one")) from error
     return Language(model, kind, fresh=bool(missing))
+
+
+def save_language(network: Language, tokenizer: Any, folder: Path) -> None:
+    """Write the model and its tokenizer in transformers' own layout, safetensors only."""
+    with quiet():
+        network.model.save_pretrained(folder, safe_serialization=True)
+    tokenizer.save_pretrained(folder)
 
 
 def check_direction(folder: Path, kind: Kind) -> None:

@@ -233,11 +233,9 @@ class LanguageModel:
 
     def save(self, folder: Path) -> None:
         """Write the model and the tokenizer in transformers' own layout, and the preparation."""
-        from modelwright.models.networks import quiet
+        from modelwright.models.language import save_language
 
-        with quiet():
-            self.network.model.save_pretrained(folder, safe_serialization=True)
-        self.tokenizer.save_pretrained(folder)
+        save_language(self.network, self.tokenizer, folder)
         save_preparation(self.preparation, folder)
 
     @classmethod
