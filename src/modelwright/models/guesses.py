@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from modelwright.data.hidden import hidden_words
-from modelwright.models.text import IGNORED, Tokens
+from modelwright.models.text import IGNORED, Tokens, tokenized
 from modelwright.models.windows import Windows
 
 if TYPE_CHECKING:
@@ -130,14 +130,8 @@ def frame_of(tokenizer: Any) -> tuple[np.ndarray, np.ndarray]:
 
 def encoded(tokenizer: Any, texts: Sequence[str]) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     """The ids of each text, int32 (T,), and where each token begins and ends, in characters, (T, 2)."""
-    for first in range(0, len(texts), 10_000):  # in portions: the tokenizer's own objects are large
-        found = tokenizer(
-            list(texts[first : first + 10_000]),
-            add_special_tokens=False,
-            return_offsets_mapping=True,
-            return_attention_mask=False,
-            verbose=False,
-        )
+    asked = {"add_special_tokens": False, "return_offsets_mapping": True, "verbose": False}
+    for found in tokenized(tokenizer, texts, **asked):
         for ids, offsets in zip(found["input_ids"], found["offset_mapping"], strict=True):
             yield np.array(ids, dtype=np.int32), np.array(offsets, dtype=np.int64).reshape(-1, 2)
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from modelwright.models.text import Tokens, ranges
+from modelwright.models.text import Tokens, ranges, tokenized
 from modelwright.models.words import Place, places_of
 
 if TYPE_CHECKING:
@@ -94,16 +94,9 @@ def pieces_of(tokenizer: Any, texts: Sequence[str], *, length: int, overlap: int
     carriers: list[np.ndarray] = []
     places_N = tuple(tuple(places_of(text)) for text in texts)
     done = 0
-    for first in range(0, len(texts), 10_000):  # in portions: the tokenizer's own objects are large
-        found = tokenizer(
-            list(texts[first : first + 10_000]),
-            truncation=True,
-            max_length=length,
-            stride=overlap,
-            return_overflowing_tokens=True,
-            return_offsets_mapping=True,
-            return_attention_mask=False,
-        )
+    cut = {"truncation": True, "max_length": length, "stride": overlap, "return_overflowing_tokens": True}
+    for found in tokenized(tokenizer, texts, **cut, return_offsets_mapping=True):
+        first = len(carriers)
         best: dict[int, tuple[np.ndarray, np.ndarray]] = {}
         for row, owner in enumerate(found["overflow_to_sample_mapping"]):
             text = first + owner
@@ -113,7 +106,7 @@ def pieces_of(tokenizer: Any, texts: Sequence[str], *, length: int, overlap: int
             ids.append(mine)
             owners.append(text)
             done += len(mine)
-        carriers += [best[text][0] for text in range(first, min(first + 10_000, len(texts)))]
+        carriers += [carrier_T for carrier_T, _ in best.values()]
     flat = np.concatenate(ids) if ids else np.zeros(0, dtype=np.int32)
     tokens = Tokens(flat, np.cumsum([0, *map(len, ids)]), int(tokenizer.pad_token_id))
     carrier_V = np.concatenate(carriers) if carriers else np.zeros(0, dtype=np.int64)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 
+AT_ONCE = 10_000
+"""Texts that a tokenizer is given together. Chosen."""
 IGNORED = -100
 """The target of a token that carries no loss: padding, a prompt, a special token. What torch's losses ignore too."""
 
@@ -132,13 +135,16 @@ def longest_tokens(folder: Path) -> int:
     return min(limit, int(tokenizer_from(folder).model_max_length))
 
 
+def tokenized(tokenizer: Any, texts: Sequence[str], **options: Any) -> Iterator[Any]:
+    """What `tokenizer` makes of the texts, without a mask of padding, in portions: its own objects are large."""
+    for first in range(0, len(texts), AT_ONCE):
+        yield tokenizer(list(texts[first : first + AT_ONCE]), return_attention_mask=False, **options)
+
+
 def tokenize(tokenizer: Any, texts: list[str], *, max_length: int) -> Tokens:
     """`texts` as token ids with the special tokens that the model expects, cut at `max_length`."""
     lengths, pieces = [0], []
-    for start in range(0, len(texts), 10_000):  # in portions: the tokenizer's own objects are large
-        found = tokenizer(
-            texts[start : start + 10_000], truncation=True, max_length=max_length, return_attention_mask=False
-        )
+    for found in tokenized(tokenizer, texts, truncation=True, max_length=max_length):
         for ids in found["input_ids"]:
             lengths.append(len(ids))
             pieces.append(np.asarray(ids, dtype=np.int32))

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from modelwright.models.text import IGNORED, Tokens, ranges
+from modelwright.models.text import IGNORED, Tokens, ranges, tokenized
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -88,14 +88,13 @@ def windows_of(tokenizer: Any, texts: Sequence[str], *, length: int, overlap: in
     pieces: list[np.ndarray] = []
     targets: list[np.ndarray] = []
     owners: list[int] = []
-    for first in range(0, len(texts), 10_000):
-        found = tokenizer(list(texts[first : first + 10_000]), add_special_tokens=False, return_attention_mask=False)
-        for position, ids in enumerate(found["input_ids"], first):
-            whole = np.array([start, *ids, end], dtype=np.int32)
-            for window, target in _cut(whole, length, overlap):
-                pieces.append(window)
-                targets.append(target)
-                owners.append(position)
+    rows = (ids for found in tokenized(tokenizer, texts, add_special_tokens=False) for ids in found["input_ids"])
+    for position, ids in enumerate(rows):
+        whole = np.array([start, *ids, end], dtype=np.int32)
+        for window, target in _cut(whole, length, overlap):
+            pieces.append(window)
+            targets.append(target)
+            owners.append(position)
     flat = np.concatenate(pieces) if pieces else np.zeros(0, dtype=np.int32)
     starts = np.cumsum([0, *map(len, pieces)])
     tokens = Tokens(flat, starts, int(tokenizer.pad_token_id))
