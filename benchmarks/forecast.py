@@ -48,7 +48,7 @@ SOURCES: dict[str, dict[str, Any]] = {
 }
 
 
-METRIC = {"language-modeling": "bits_per_byte", "generation": "token_f1", "tagging": "entity_f1"}
+METRIC = {"language-modeling": "bits_per_byte", "generation": "token_f1", "tagging": "micro_f1"}
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from modelwright.models.eight_bits import EightBits, squeeze
+from modelwright.models.eight_bits import EightBits, EightBitsLinear, finer, squeeze
 from modelwright.models.language import language_from_scratch
 from modelwright.training.objectives import Batch
 from modelwright.training.objectives.vocabulary import NextToken
@@ -38,6 +38,41 @@ def test_a_model_gives_nearly_the_same_loss_and_gradients_flow(tied: bool) -> No
     assert network_loss(network, batch) == pytest.approx(before, abs=0.02)
     NextToken().loss(network, batch).sum.backward()
     assert all(weight.grad is not None for weight in network.parameters())
+
+
+@pytest.mark.parametrize("bias", [True, False])
+def test_a_layer_gives_what_a_plain_one_of_its_weight_gives(bias: bool) -> None:
+    """Outputs and the gradient for what comes in, in float32, and in autocast's precision under it."""
+    torch.manual_seed(0)
+    linear = torch.nn.Linear(16, 8, bias=bias)
+    layer = EightBitsLinear(linear, torch.float32)
+    plain = torch.nn.Linear(16, 8, bias=bias)
+    plain.load_state_dict({"weight": layer.weight, **({"bias": linear.bias} if bias else {})})
+    values = [torch.randn(3, 5, 16, requires_grad=True)]
+    values.append(values[0].detach().clone().requires_grad_())
+    found = [each(one) for each, one in zip((layer, plain), values, strict=True)]
+    torch.testing.assert_close(*found)
+    for one in found:
+        one.square().sum().backward()
+    torch.testing.assert_close(values[0].grad, values[1].grad)
+    narrow = EightBitsLinear(linear)
+    assert narrow(values[0]).dtype == torch.float32
+    with torch.autocast("cpu", torch.bfloat16):
+        assert narrow(values[0]).dtype == torch.bfloat16
+    assert [name for name, _ in layer.named_parameters()] == (["bias"] if bias else [])
+
+
+def test_what_attention_makes_of_values_is_held_finer_in_every_family() -> None:
+    """Two layers in each block: one makes values, one the output."""
+    from transformers import AutoConfig, AutoModel
+
+    plain = {"hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 24}
+    distil = {"dim": 16, "n_layers": 2, "n_heads": 2, "hidden_dim": 24}
+    for family in ("llama", "mistral", "qwen2", "bert", "roberta", "vit", "distilbert"):
+        config = AutoConfig.for_model(family, **(distil if family == "distilbert" else plain))
+        with torch.device("meta"):
+            model = AutoModel.from_config(config)
+        assert len(finer(model)) == 4, family
 
 
 def network_loss(network: torch.nn.Module, batch: Batch) -> float:

@@ -3,8 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
+import gc
+import sys
+import weakref
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
+import numpy as np
 import pytest
 
 from modelwright.data.parts import read_part
@@ -15,6 +21,7 @@ from modelwright.records import Dataset, Estimate, Interval
 from modelwright.training import memory
 from modelwright.training.fit import micro_batches, still_fits
 from modelwright.training.memory import Peak, saved_bytes
+from modelwright.training.probe import largest_batch
 from modelwright.training.work import footprint_of_files
 
 SETTINGS = {"batch_size": 16, "max_length": 64, "rank": 0, "quantised": False}
@@ -71,8 +78,6 @@ def test_a_containers_limit_counts(tmp_path: Path, monkeypatch: pytest.MonkeyPat
 
 def test_a_watch_sees_what_was_held_for_a_moment() -> None:
     """100 MB that are gone when it is asked."""
-    import numpy as np
-
     before = memory.memory_bytes()
     with Peak() as peak:
         for _ in range(10):
@@ -88,6 +93,72 @@ def test_what_autograd_keeps_is_counted() -> None:
     with saved_bytes(layer) as kept:
         (layer(torch.ones(1, 1000)) ** 2).sum()
     assert sum(kept.values()) == 4 * (1000 + 500)
+
+
+def test_counting_holds_nothing() -> None:
+    """An output that no one goes back from, like an encoder's unused pooler, must not keep the weights alive."""
+    import torch
+
+    layer = torch.nn.Linear(3, 2)
+    with saved_bytes(layer):
+        layer(torch.ones(1, 3)).tanh()
+    weight = weakref.ref(layer.weight)
+    del layer
+    gc.collect()
+    assert weight() is None
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="the heap of glibc")
+def test_what_is_free_is_given_back() -> None:
+    """100 MB in pieces of 4 kB, of which every thousandth is kept, so that the heap cannot shrink by itself."""
+    pieces = [bytes(4000) for _ in range(25_000)]
+    before = memory.memory_bytes()
+    kept = pieces[::1000] + pieces[-1:]
+    del pieces
+    memory.release()
+    assert memory.memory_bytes() < before - 60e6
+    assert len(kept) == 26
+
+
+def test_a_run_is_kept_to_its_forecast_only_where_it_exceeds_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    trimmed: list[int] = []
+    held = {"bytes": 90}
+    monkeypatch.setattr(memory, "_trim", lambda: trimmed.append(held["bytes"]))
+    monkeypatch.setattr(memory, "memory_bytes", lambda: held["bytes"])
+    ceiling = memory.Ceiling(100.0)
+    assert [ceiling.look() for _ in range(30)] == [90] * 30
+    assert trimmed == []
+    held["bytes"] = 99
+    ceiling.look()
+    assert trimmed == [99]
+
+
+def test_trimming_takes_little_of_the_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each takes 0.1 s of a clock that goes on by 0.1 s a step: one at once, then one each 6.7 s and no more often."""
+    clock, trims = {"now": 0.0}, []
+
+    def trim() -> None:
+        clock["now"] += 0.1
+        trims.append(clock["now"])
+
+    monkeypatch.setattr(memory, "_trim", trim)
+    monkeypatch.setattr(memory, "memory_bytes", lambda: 200)
+    monkeypatch.setattr(memory.time, "perf_counter", lambda: clock["now"])
+    ceiling = memory.Ceiling(100.0)
+    while clock["now"] < 20.5:
+        clock["now"] += 0.1
+        ceiling.look()
+    assert len(trims) == 1 + int(20 / (0.1 / memory.TRIM_SHARE))
+
+
+def test_the_largest_batch_may_come_in_a_later_epoch() -> None:
+    """Five texts, the last of 90 tokens; in the first epoch it stands alone in the batch that is left over."""
+    epochs = [[[0, 1], [2, 3], [4]], [[0, 4], [1, 2], [3]], [[0, 1], [2, 3], [4]]]
+    job: Any = SimpleNamespace(
+        train=SimpleNamespace(lengths_N=np.array([5, 6, 7, 8, 90])),
+        order=lambda epoch: [np.array(batch) for batch in epochs[epoch]],
+    )
+    assert largest_batch(job).tolist() == [0, 4]
 
 
 def test_a_plan_cuts_its_batches_where_memory_is_short(

@@ -75,21 +75,31 @@ def merged(model: nn.Module, *, base: nn.Module | None = None) -> nn.Module:
     return model.merge_and_unload()
 
 
-def quantisation() -> Any:
-    """Transformers' configuration for weights in NF4, computed with in bfloat16.
+def quantisation(auto: Any, folder: Path) -> Any:
+    """Transformers' configuration for weights in NF4, computed with in bfloat16; those of `finer` stay as they are.
+
+    Args:
+        auto: AutoModel, AutoModelForCausalLM...
+        folder: In transformers' layout.
 
     Raises:
         InputError: bitsandbytes is not installed.
     """
     from importlib.util import find_spec
 
-    from transformers import BitsAndBytesConfig
+    from transformers import AutoConfig, BitsAndBytesConfig
+    from transformers.quantizers.base import get_keys_to_not_convert
+
+    from modelwright.models.eight_bits import finer
 
     if find_spec("bitsandbytes") is None:
         found = "qlora needs bitsandbytes, which is not installed"
         raise InputError(Fault("model.method", found, "lora, or the extra", "pip install 'modelwright[qlora]'"))
+    with torch.device("meta"):
+        model = auto.from_config(AutoConfig.from_pretrained(folder, local_files_only=True))
     return BitsAndBytesConfig(
         load_in_4bit=True,
+        llm_int8_skip_modules=[*get_keys_to_not_convert(model), *finer(model)],
         bnb_4bit_quant_type="nf4",
         bnb_4bit_use_double_quant=True,
         bnb_4bit_compute_dtype=torch.bfloat16,

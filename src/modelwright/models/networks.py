@@ -87,7 +87,7 @@ def loaded(auto: Any, folder: Path, *, quantised: bool = False) -> nn.Module:
     Args:
         auto: AutoModel, AutoModelForCausalLM...
         folder: In transformers' layout.
-        quantised: Hold the matrices in four bits.
+        quantised: Hold the matrices in four bits, but for those that `eight_bits.squeeze` is for.
     """
     return loaded_with_missing(auto, folder, quantised=quantised)[0]
 
@@ -98,7 +98,7 @@ def loaded_with_missing(auto: Any, folder: Path, *, quantised: bool = False) -> 
     if quantised:
         from modelwright.models.adapters import quantisation
 
-        options["quantization_config"] = quantisation()
+        options["quantization_config"] = quantisation(auto, folder)
     with quiet():
         found, told = auto.from_pretrained(
             folder,

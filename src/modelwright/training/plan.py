@@ -35,7 +35,7 @@ from modelwright.training.curve import learning_curve
 from modelwright.training.estimate import Forecast, estimated, repeated, with_cost
 from modelwright.training.fit import images_fit, micro_batches
 from modelwright.training.job import build, load_libraries
-from modelwright.training.memory import Peak, memory_bytes
+from modelwright.training.memory import Peak, memory_bytes, release
 from modelwright.training.past import corrected, kind_of_job
 from modelwright.training.preflight import preflight
 from modelwright.training.probe import probe
@@ -169,6 +169,8 @@ def _measured(
     """The job, and what was measured of it; its memory is watched as the run's will be, from before it is built."""
     load_libraries(settings)
     precision = settings["precision"]
+    release()
+    held = memory_bytes()
     with Peak() as peak:
         began, crowd = time.perf_counter(), Crowd()
         job = build(schema, train, validation, base=base, settings=settings, note=note)
@@ -178,7 +180,7 @@ def _measured(
         reads = reads and not is_remembered(job.network, job.examples.features, precision=precision)
         truth_N = targets_N(schema, validation)
         measured = probe(job, truth_N, metric=metric, precision=precision, reads=reads, place=folder)
-        return Forecast(job, measured, build_seconds, peak.bytes, reads, crowd.share)
+        return Forecast(job, measured, build_seconds, peak.bytes, reads, crowd.share, held_bytes=held)
 
 
 def _classical(

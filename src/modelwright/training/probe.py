@@ -38,6 +38,8 @@ LONGEST_SECONDS = 6.0
 SETTLING = 60
 """Further batches, in the run's own order, as far as there is time: what is freed in pieces is not reused whole, and
 memory rises for some dozens of steps (MiniLM, 32 and 8 texts: by 20 to 30% over the first ten)."""
+EPOCHS = 3
+"""So many are looked through for the largest batch: the longest texts may stand in an epoch's last, small one."""
 LEAST_PLACES = 2
 """Batches that are timed however long they take: a line goes through two points."""
 HEAD_EVALUATIONS = 330
@@ -156,10 +158,22 @@ def fitted(shapes: list[Shape], seconds: list[float]) -> Line:
     return Line(*(float(each) for each in found / scale))
 
 
+def largest_batch(job: Job) -> np.ndarray:
+    """The batch of most padded tokens in the first epochs."""
+    every = (batch for epoch in range(EPOCHS) for batch in job.order(epoch))
+    return max(every, key=lambda batch: _size(batch, job.train.lengths_N))
+
+
+def _size(batch: np.ndarray, lengths_N: np.ndarray) -> int:
+    """Its padded tokens. Of a stream, places grow on from epoch to epoch."""
+    return len(batch) * int(lengths_N[batch % len(lengths_N)].max())
+
+
 def _steps(job: Job, optimizer: Optimizer, precision: str) -> Stepped:
     """What steps take, on batches spread over all sizes."""
     lengths_N = job.train.lengths_N
-    batches = sorted(job.order(0), key=lambda batch: len(batch) * int(lengths_N[batch].max()))
+
+    batches = sorted(job.order(0), key=lambda batch: _size(batch, lengths_N))
     shapes = shapes_of(batches, lengths_N)
     spread = sorted({int((place + 0.5) / PLACES * len(batches)) for place in range(PLACES)})
     timed: dict[int, list[float]] = {place: [] for place in spread}
@@ -168,13 +182,14 @@ def _steps(job: Job, optimizer: Optimizer, precision: str) -> Stepped:
     def run(batch: np.ndarray) -> float:
         return sum(step.seconds for step in _loop(job, optimizer, precision, batch))
 
-    activation_bytes, largest_bytes = _largest(job, batches[-1], run)
+    largest = largest_batch(job)
+    activation_bytes, largest_bytes = _largest(job, largest, run)
     for _ in range(ROUNDS):
         for place in spread[::2] + spread[1::2]:
             if time.perf_counter() - began < STEPS_SECONDS or sum(map(bool, timed.values())) < LEAST_PLACES:
                 timed[place].append(run(batches[place]))
         if not largest_bytes and time.perf_counter() - began < STEPS_SECONDS:
-            run(batches[-1])  # after smaller ones it finds what they freed in pieces, and memory rises again
+            run(largest)  # after smaller ones it finds what they freed in pieces, and memory rises again
     for batch in job.order(0)[:SETTLING] if not largest_bytes else []:
         if time.perf_counter() - began < STEPS_SECONDS:
             run(batch)

@@ -30,7 +30,7 @@ from modelwright.training.fit import still_fits
 from modelwright.training.job import Job, build, load_libraries
 from modelwright.training.logs import HISTORY
 from modelwright.training.loop import Step, steps
-from modelwright.training.memory import Peak, memory_bytes
+from modelwright.training.memory import Ceiling, Peak, release
 from modelwright.training.parallel import Group, joined
 from modelwright.training.past import kind_of_job, remember
 from modelwright.training.reporters import Reports, Subject, check
@@ -148,6 +148,7 @@ class _Asked:
 
 def _made(asked: _Asked, basis: Basis, group: Group, sharding: str) -> Run | None:
     """The run, by the first worker; None by the others, who took the same steps."""
+    release()
     clock, crowd, plan, progress = Clock(), Crowd(), asked.plan, asked.progress
     with Peak() as peak, TemporaryDirectory() as spare:
         job = asked.built("cpu" if group.workers > 1 else None)
@@ -162,8 +163,7 @@ def _made(asked: _Asked, basis: Basis, group: Group, sharding: str) -> Run | Non
         with under.logs:
             reports = _reports(told, plan, asked.folder, asked.project, begun, progress)
             try:
-                budget_seconds, go_on = asked.budget_seconds, asked.go_on
-                status = _steps(under, reports, clock, budget_seconds=budget_seconds, go_on=go_on, progress=progress)
+                status = _steps(asked, under, reports, clock)
                 made = None if status == "pruned" else _saved(asked, job, under, status, clock=clock, peak=peak)
             except BaseException:
                 reports.end("failed")
@@ -202,19 +202,18 @@ def _saved(asked: _Asked, job: Job, under: UnderWay, status: Status, *, clock: C
     return made
 
 
-def _steps(
-    under: UnderWay, reports: Reports, clock: Clock, *, budget_seconds: float, go_on: GoOn | None, progress: Tell
-) -> Status | Literal["pruned"]:
+def _steps(asked: _Asked, under: UnderWay, reports: Reports, clock: Clock) -> Status | Literal["pruned"]:
     """Take the steps that are left; why they ended."""
     job, course, logs, group = under.held.job, under.course, under.logs, under.group
-    settings = job.settings
+    settings, go_on, progress = job.settings, asked.go_on, asked.progress
     looped, start = time.perf_counter(), course.step
+    ceiling = Ceiling(asked.plan.estimate.peak_memory_bytes.value)
     if course.best is None:
         reports.validation(under.validate())
         under.watch.validation(logs.history, best_step=0)
 
     def over() -> Status | Literal["pruned"] | None:
-        ended = _ended(course, settings, budget_seconds)
+        ended = _ended(course, settings, asked.budget_seconds)
         return "pruned" if ended is None and go_on is not None and not go_on(logs.history) else ended
 
     status = over()
@@ -234,12 +233,12 @@ def _steps(
         except RefusedError as error:
             raise RefusedError(f"{error}. {under.kept}") from error
         course.step, course.seconds = step.number, group.number(clock.seconds)  # all go by one clock
-        course.peak_memory_bytes = max(course.peak_memory_bytes, memory_bytes())
+        course.peak_memory_bytes = max(course.peak_memory_bytes, ceiling.look())
         logs.step(step)
         reports.step(step)
         if group.first:
             under.tell(under.watch.step(step.number, step.loss), progress)
-        if step.number % settings["validate_every"] == 0 or _ended(course, settings, budget_seconds):
+        if step.number % settings["validate_every"] == 0 or _ended(course, settings, asked.budget_seconds):
             reports.validation(under.validate())
             if group.first:
                 under.tell(under.watch.validation(logs.history, best_step=course.best_step), progress)

@@ -126,6 +126,8 @@ def footprint_of_files(folder: Path, *, rank: int, quantised: bool, examples: in
         examples: b, of a batch.
         length: s, the longest text's tokens.
     """
+    from modelwright.models.eight_bits import FINER
+
     config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
     width = int(config.get("hidden_size") or config.get("dim") or 0)
     layers = int(config.get("num_hidden_layers") or config.get("n_layers") or 0)
@@ -135,7 +137,10 @@ def footprint_of_files(folder: Path, *, rank: int, quantised: bool, examples: in
     products = {name: shape for name, shape in sizes.items() if len(shape) == 2 and "embed" not in name}
     in_products = sum(_product(shape) for shape in products.values())
     trained = sum(rank * sum(shape) for shape in products.values()) if rank else count
-    held = 4.0 * (count - in_products) + FOUR_BITS * in_products if quantised else 4.0 * count
+    held = 4.0 * count
+    if quantised:
+        finer = sum(_product(shape) for name, shape in products.items() if name.removesuffix(".weight").endswith(FINER))
+        held += (FOUR_BITS - 4.0) * (in_products - finer) + (1.0 - 4.0) * finer
     each = 34 + 5 * heads * length / max(1, width)
     activations = ACTIVATION_FACTOR * length * examples * width * layers * each
     return Footprint(held + 4.0 * (trained if rank else 0), trained, activations, examples)
