@@ -1,6 +1,6 @@
 """The share of a step's wall time that is spent outside the model: MiniLM on banking77, with all that training does.
 
-    python benchmarks/overhead.py [--steps 60]
+    python benchmarks/overhead.py [--quick] [--steps 60]
 
 A step is from one progress message to the next: data, forward, backward, optimizer, logs, the watch over the losses,
 progress as the command line draws it. Inside the model is what is spent in the objective, the backward pass and the
@@ -100,6 +100,7 @@ def measure(folder: Path, steps: int) -> list[Row]:
 if __name__ == "__main__":
     parser = argparse.ArgumentParser()
     parser.add_argument("--steps", type=int, default=60)
+    parser.add_argument("--quick", action="store_true", help="half the steps; all of it takes a minute")
     asked = parser.parse_args()
     with TemporaryDirectory() as place:
-        merge(RESULTS, show(measure(Path(place), asked.steps)))
+        merge(RESULTS, show(measure(Path(place), asked.steps // (2 if asked.quick else 1))))
