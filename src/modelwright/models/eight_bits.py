@@ -37,20 +37,18 @@ class EightBits(nn.Module):  # type: ignore[misc]  # torch is not followed by my
     @classmethod
     def of(cls, weight_VD: Tensor, dtype: torch.dtype = torch.bfloat16) -> EightBits:
         """The table that is `weight_VD` to within rounding."""
-        wide_VD = weight_VD.detach().float()
-        scale_V1 = wide_VD.abs().amax(1, keepdim=True).clamp(min=1e-12) / 127
-        return cls((wide_VD / scale_V1).round().to(torch.int8), scale_V1.to(dtype))
+        return cls(*_rounded(weight_VD, dtype))
 
     @property
     def weight(self) -> Tensor:
         """The whole table (V, D)."""
-        return self.numbers.to(self.scale.dtype) * self.scale
+        return _whole(self.numbers, self.scale)
 
     def forward(self, values: Tensor) -> Tensor:
         """Rows, where token ids come in; scores, where states do."""
         if values.is_floating_point():
             return torch.nn.functional.linear(values, self.weight.to(values.dtype))
-        return self.numbers[values].to(self.scale.dtype) * self.scale[values]
+        return _whole(self.numbers[values], self.scale[values])
 
 
 class EightBitsLinear(nn.Linear):  # type: ignore[misc]
@@ -64,15 +62,15 @@ class EightBitsLinear(nn.Linear):  # type: ignore[misc]
     def __init__(self, linear: nn.Linear, dtype: torch.dtype = torch.bfloat16) -> None:
         nn.Module.__init__(self)
         self.in_features, self.out_features = linear.in_features, linear.out_features
-        table = EightBits.of(linear.weight, dtype)
-        self.register_buffer("numbers", table.numbers, persistent=False)
-        self.register_buffer("scale", table.scale, persistent=False)
+        numbers_OI, scale_O1 = _rounded(linear.weight, dtype)
+        self.register_buffer("numbers", numbers_OI, persistent=False)
+        self.register_buffer("scale", scale_O1, persistent=False)
         self.register_parameter("bias", linear.bias)
 
     @property
     def weight(self) -> Tensor:
         """The whole matrix (O, I)."""
-        return self.numbers.to(self.scale.dtype) * self.scale
+        return _whole(self.numbers, self.scale)
 
     def forward(self, values: Tensor) -> Tensor:
         """W x + b, calculated in the precision of the run; given in that of `values`, or in autocast's."""
@@ -88,12 +86,23 @@ class _Product(torch.autograd.Function):  # type: ignore[misc]
     @staticmethod
     def forward(ctx: Any, values: Tensor, numbers_OI: Tensor, scale_O1: Tensor) -> Tensor:
         ctx.save_for_backward(numbers_OI, scale_O1)
-        return values @ (numbers_OI.to(scale_O1.dtype) * scale_O1).T
+        return values @ _whole(numbers_OI, scale_O1).T
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None]:
-        numbers_OI, scale_O1 = ctx.saved_tensors
-        return gradient @ (numbers_OI.to(scale_O1.dtype) * scale_O1), None, None
+        return gradient @ _whole(*ctx.saved_tensors), None, None
+
+
+def _rounded(weight_OI: Tensor, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
+    """The integers of each row, int8 (O, I), and their scale, (O, 1) in `dtype`."""
+    wide_OI = weight_OI.detach().float()
+    scale_O1 = wide_OI.abs().amax(1, keepdim=True).clamp(min=1e-12) / 127
+    return (wide_OI / scale_O1).round().to(torch.int8), scale_O1.to(dtype)
+
+
+def _whole(numbers: Tensor, scale: Tensor) -> Tensor:
+    """The numbers that `_rounded` made integers of, to within rounding."""
+    return numbers.to(scale.dtype) * scale
 
 
 def finer(model: nn.Module) -> list[str]:

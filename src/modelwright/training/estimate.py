@@ -140,7 +140,7 @@ class Forecast:
         shapes: list[Shape] = []
         for epoch in range(COUNTED_EPOCHS):
             if len(shapes) < count:
-                shapes += shapes_of([batch % len(lengths_N) for batch in self.job.order(epoch)], lengths_N)
+                shapes += shapes_of(self.job.order(epoch), lengths_N)
         return shapes[:count]
 
     def steps_seconds(self, count: int) -> float:

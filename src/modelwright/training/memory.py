@@ -43,7 +43,7 @@ class Ceiling:
     """Keeps resident memory from creeping above what was forecast, as far as that is the heap's doing.
 
     glibc keeps freed pieces and seldom finds one that fits where batches have many lengths: memory of a run then rises
-    by 10 to 25% over some hundred steps (measured). Giving the pieces back holds it level. That takes time, a tenth of
+    by 10 to 50% over some hundred steps (measured). Giving the pieces back holds it level. That takes time, a tenth of
     a second for a gigabyte and as long again to touch them anew, so it is done where there is need, and seldom.
 
     Args:

@@ -5,6 +5,7 @@ The weights do not move: the learning rate is nought, and the job is thrown away
 
 from __future__ import annotations
 
+import math
 import tempfile
 import time
 from collections.abc import Callable, Iterator
@@ -140,8 +141,8 @@ def probe(job: Job, truth_N: np.ndarray, *, metric: str, precision: str, reads: 
 
 
 def shapes_of(batches: list[np.ndarray], lengths_N: np.ndarray) -> list[Shape]:
-    """The shape of each batch."""
-    return [(len(batch), max(1, int(lengths_N[batch].max()))) for batch in batches]
+    """The shape of each batch. Of a stream, places grow on from epoch to epoch."""
+    return [(len(batch), max(1, int(lengths_N[batch % len(lengths_N)].max()))) for batch in batches]
 
 
 def fitted(shapes: list[Shape], seconds: list[float]) -> Line:
@@ -165,14 +166,13 @@ def largest_batch(job: Job) -> np.ndarray:
 
 
 def _size(batch: np.ndarray, lengths_N: np.ndarray) -> int:
-    """Its padded tokens. Of a stream, places grow on from epoch to epoch."""
-    return len(batch) * int(lengths_N[batch % len(lengths_N)].max())
+    """Its padded tokens."""
+    return math.prod(*shapes_of([batch], lengths_N))
 
 
 def _steps(job: Job, optimizer: Optimizer, precision: str) -> Stepped:
     """What steps take, on batches spread over all sizes."""
     lengths_N = job.train.lengths_N
-
     batches = sorted(job.order(0), key=lambda batch: _size(batch, lengths_N))
     shapes = shapes_of(batches, lengths_N)
     spread = sorted({int((place + 0.5) / PLACES * len(batches)) for place in range(PLACES)})
