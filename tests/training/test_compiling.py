@@ -56,7 +56,7 @@ def job(net: Language, **settings: Any) -> Job:
 def forecast(found: Job) -> Forecast:
     """A step takes 2 s: 4 x 8 tokens of 1/16 s."""
     line = Line(0.0, 1 / 16)
-    stepped = Stepped(line, new_shape_seconds=0.0, activation_bytes=0, largest_bytes=0)
+    stepped = Stepped(line, activation_bytes=0, largest_bytes=0)
     probe = Probe(stepped, line, line, 0, 0, 0, 0, 0, 0, 1, 1, Cost(1, 0, 1))
     return Forecast(found, probe, build_seconds=1.0, peak_bytes=10, reads=False)
 

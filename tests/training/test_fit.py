@@ -120,37 +120,6 @@ def test_what_is_free_is_given_back() -> None:
     assert len(kept) == 26
 
 
-def test_a_run_is_kept_to_its_forecast_only_where_it_exceeds_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    trimmed: list[int] = []
-    held = {"bytes": 90}
-    monkeypatch.setattr(memory, "_trim", lambda: trimmed.append(held["bytes"]))
-    monkeypatch.setattr(memory, "memory_bytes", lambda: held["bytes"])
-    ceiling = memory.Ceiling(100.0)
-    assert [ceiling.look() for _ in range(30)] == [90] * 30
-    assert trimmed == []
-    held["bytes"] = 99
-    ceiling.look()
-    assert trimmed == [99]
-
-
-def test_trimming_takes_little_of_the_time(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Each takes 0.1 s of a clock that goes on by 0.1 s a step: one at once, then one each 6.7 s and no more often."""
-    clock, trims = {"now": 0.0}, []
-
-    def trim() -> None:
-        clock["now"] += 0.1
-        trims.append(clock["now"])
-
-    monkeypatch.setattr(memory, "_trim", trim)
-    monkeypatch.setattr(memory, "memory_bytes", lambda: 200)
-    monkeypatch.setattr(memory.time, "perf_counter", lambda: clock["now"])
-    ceiling = memory.Ceiling(100.0)
-    while clock["now"] < 20.5:
-        clock["now"] += 0.1
-        ceiling.look()
-    assert len(trims) == 1 + int(20 / (0.1 / memory.TRIM_SHARE))
-
-
 def test_the_largest_batch_may_come_in_a_later_epoch() -> None:
     """Five texts, the last of 90 tokens; in the first epoch it stands alone in the batch that is left over."""
     epochs = [[[0, 1], [2, 3], [4]], [[0, 4], [1, 2], [3]], [[0, 1], [2, 3], [4]]]

@@ -6,7 +6,6 @@ import ctypes
 import gc
 import sys
 import threading
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
@@ -18,9 +17,6 @@ if TYPE_CHECKING:
 
 EVERY_SECONDS = 0.02
 """Between two looks at the resident memory: a look takes 30 µs, and what lasts shorter hardly counts. Chosen."""
-TRIM_FROM, TRIM_SHARE = 0.95, 0.015
-"""Of the forecast, from where on the heap is trimmed; and of the time, what trimming may take, besides touching memory
-anew. Chosen."""
 
 
 def memory_bytes() -> int:
@@ -36,34 +32,9 @@ def memory_bytes() -> int:
 def release() -> None:
     """Give back to the system what nothing here uses any more, so that what comes next starts from little."""
     gc.collect()
-    _trim()
-
-
-class Ceiling:
-    """Keeps resident memory from creeping above what was forecast, as far as that is the heap's doing.
-
-    glibc keeps freed pieces and seldom finds one that fits where batches have many lengths: memory of a run then rises
-    by 10 to 50% over some hundred steps (measured). Giving the pieces back holds it level. That takes time, a tenth of
-    a second for a gigabyte and as long again to touch them anew, so it is done where there is need, and seldom.
-
-    Args:
-        forecast: In bytes.
-    """
-
-    def __init__(self, forecast: float) -> None:
-        self._forecast = forecast
-        self._not_before = 0.0
-
-    def look(self) -> int:
-        """The memory after a step, before anything is given back."""
-        import torch
-
-        found, now = memory_bytes(), time.perf_counter()
-        if found > TRIM_FROM * self._forecast and now >= self._not_before and not torch.cuda.is_available():
-            _trim()
-            ended = time.perf_counter()
-            self._not_before = ended + (ended - now) / TRIM_SHARE
-        return found
+    library = _glibc()
+    if library is not None:
+        library.malloc_trim(0)
 
 
 class Peak:
@@ -107,13 +78,6 @@ class Peak:
         process = psutil.Process()
         while not self._end.wait(EVERY_SECONDS):
             self._seen = max(self._seen, int(process.memory_info().rss))
-
-
-def _trim() -> None:
-    """Give the free pieces of the C heap back to the system, where its library can."""
-    library = _glibc()
-    if library is not None:
-        library.malloc_trim(0)
 
 
 @cache

@@ -30,7 +30,7 @@ from modelwright.training.fit import still_fits
 from modelwright.training.job import Job, build, load_libraries
 from modelwright.training.logs import HISTORY
 from modelwright.training.loop import Step, steps
-from modelwright.training.memory import Ceiling, Peak, release
+from modelwright.training.memory import Peak, memory_bytes, release
 from modelwright.training.parallel import Group, joined
 from modelwright.training.past import kind_of_job, remember
 from modelwright.training.reporters import Reports, Subject, check
@@ -207,7 +207,6 @@ def _steps(asked: _Asked, under: UnderWay, reports: Reports, clock: Clock) -> St
     job, course, logs, group = under.held.job, under.course, under.logs, under.group
     settings, go_on, progress = job.settings, asked.go_on, asked.progress
     looped, start = time.perf_counter(), course.step
-    ceiling = Ceiling(asked.plan.estimate.peak_memory_bytes.value)
     if course.best is None:
         reports.validation(under.validate())
         under.watch.validation(logs.history, best_step=0)
@@ -233,7 +232,7 @@ def _steps(asked: _Asked, under: UnderWay, reports: Reports, clock: Clock) -> St
         except RefusedError as error:
             raise RefusedError(f"{error}. {under.kept}") from error
         course.step, course.seconds = step.number, group.number(clock.seconds)  # all go by one clock
-        course.peak_memory_bytes = max(course.peak_memory_bytes, ceiling.look())
+        course.peak_memory_bytes = max(course.peak_memory_bytes, memory_bytes())
         logs.step(step)
         reports.step(step)
         if group.first:
