@@ -1,3 +1,4 @@
+import base64
 import io
 import re
 from collections.abc import Callable
@@ -183,7 +184,7 @@ def test_pictures_are_shown_small_and_broken_ones_are_not(made: Made, tmp_path: 
 
     def png(colour: int) -> bytes:
         buffer = io.BytesIO()
-        Image.new("L", (300, 200), colour).save(buffer, "PNG")
+        Image.new("LA", (300, 200), (colour, 0)).save(buffer, "PNG")
         return buffer.getvalue()
 
     schema = Schema("classification", "image", (Column("image", "image"),), "y", ("a", "b"), "a")
@@ -192,7 +193,10 @@ def test_pictures_are_shown_small_and_broken_ones_are_not(made: Made, tmp_path: 
     wrong = Predictions(probabilities_NC=np.array([[0.1, 0.9], [0.2, 0.8], [0.3, 0.7]]))
     errors = worst_errors(schema, examples, wrong, "accuracy")
     assert [len(error.pictures) for error in errors] == [1, 0, 0]
-    assert errors[0].pictures[0].startswith("data:image/png;base64,")
+    said = "data:image/png;base64,"
+    assert errors[0].pictures[0].startswith(said)
+    shown = Image.open(io.BytesIO(base64.b64decode(errors[0].pictures[0].removeprefix(said))))
+    assert (shown.mode, shown.size, shown.getextrema()) == ("RGB", (72, 48), ((255, 255),) * 3), "clear is white"
     assert (errors[0].truth, errors[0].answer, errors[0].how) == ("a", "b", "90% sure")
 
 

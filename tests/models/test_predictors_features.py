@@ -15,7 +15,7 @@ from modelwright.errors import IntegrityError
 from modelwright.models.features.categories import Categories, fit_categories
 from modelwright.models.features.design import fit_design
 from modelwright.models.features.frame import date_parts_NP, dates, numbers_NP, strings, texts
-from modelwright.models.features.images import gradients_NF, pixels_NSS
+from modelwright.models.features.images import gradients_NF, pixels_NSSC
 from modelwright.models.features.landmarks import at_landmarks
 from modelwright.models.features.numbers import Numbers, fit_numbers, raw_names, raw_NP
 from modelwright.models.features.ordinals import Ordinals, fit_ordinals
@@ -154,10 +154,9 @@ def test_topics_are_the_singular_vectors() -> None:
 def test_an_image_is_read_and_what_is_none_is_grey() -> None:
     file = io.BytesIO()
     Image.fromarray(np.full((40, 20), 255, dtype=np.uint8)).save(file, "PNG")
-    found = pixels_NSS([file.getvalue(), b"not an image", None], 8, colour=False)
-    assert found.shape == (3, 8, 8)
+    found = pixels_NSSC([file.getvalue(), b"not an image", None], 8)
+    assert found.shape == (3, 8, 8, 3)
     assert (found[0] == 1).all() and (found[1:] == 0.5).all()
-    assert pixels_NSS([file.getvalue()], 8, colour=True).shape == (1, 8, 8, 3)
 
 
 def test_gradients_tell_edges_apart_but_not_brightness() -> None:

@@ -13,6 +13,7 @@ from typing import Any
 
 import polars as pl
 
+from modelwright.data.upright import upright
 from modelwright.data.values import MISSING, NO_VALUE
 from modelwright.deployment.signature import Field
 from modelwright.errors import Fault
@@ -161,7 +162,7 @@ def _image(value: Any, field: Field, pixels: list[int]) -> bytes:
                 pixels[0] -= image.width * image.height
                 if pixels[0] < 0:
                     raise _Unusable(f"at most {PIXELS // 1_000_000} million pixels in one request")
-                image.load()
+                upright(image)
     except _Unusable:
         raise
     except Exception:  # image decoders raise whatever they like on hostile bytes: OSError, SyntaxError, struct.error

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import polars as pl
 
+from modelwright.data.upright import upright
 from modelwright.errors import Fault, InputError
 from modelwright.models.variation import variation
 from modelwright.records import Schema
@@ -64,16 +65,11 @@ class Pixels:
 
 
 def decode(encoded: bytes, size: int) -> np.ndarray:
-    """The image as uint8 (3, size, size): turned upright, laid on white where transparent, padded to a square."""
+    """The image, `upright`, as uint8 (3, size, size): padded to a square where it is none."""
     from PIL import Image, ImageOps
 
     with Image.open(io.BytesIO(encoded)) as opened:
-        image: Image.Image = ImageOps.exif_transpose(opened)
-        if image.mode in ("RGBA", "LA", "PA") or "transparency" in image.info:
-            image = image.convert("RGBA")
-            ground = Image.new("RGBA", image.size, "white")
-            image = Image.alpha_composite(ground, image)
-        image = image.convert("RGB")
+        image = upright(opened)
         if image.size != (size, size):
             image = ImageOps.pad(image, (size, size), Image.Resampling.BILINEAR)
         return np.asarray(image, dtype=np.uint8).transpose(2, 0, 1)

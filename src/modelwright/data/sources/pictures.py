@@ -14,6 +14,7 @@ from pathlib import Path
 import polars as pl
 
 from modelwright.data.sources.chunks import CHUNK_BYTES, Chunk, Dropped, with_positions
+from modelwright.data.upright import upright
 from modelwright.records import POSITION
 
 PICTURES = (".jpg", ".jpeg", ".jfif", ".png", ".gif", ".bmp", ".webp", ".tif", ".tiff", ".ppm", ".pgm")
@@ -70,7 +71,7 @@ def fault_of(encoded: bytes) -> str | None:
                 return f"{image.width} by {image.height} pixels, more than the limit of {limit:,}"
             # JPEG only: decodes at an eighth of the size, which still reads every byte.
             image.draft(None, (max(1, image.width // 8), max(1, image.height // 8)))
-            image.load()
+            upright(image)
     except UnidentifiedImageError:  # its own message holds a memory address, another in each run
         return "no known format"
     except Exception as error:  # Pillow's decoders raise whatever their format's parser raises

@@ -11,6 +11,7 @@ import numpy as np
 import polars as pl
 
 from modelwright.data.parts import targets_N
+from modelwright.data.upright import upright
 from modelwright.evaluation.metrics import each_N, find
 from modelwright.evaluation.report.marked import Piece, marked
 from modelwright.evaluation.words import figure, number
@@ -180,8 +181,9 @@ def _thumbnail(encoded: bytes | None) -> str:
         return ""
     try:
         with Image.open(io.BytesIO(encoded)) as image:
-            image.thumbnail((SIDE, SIDE))
-            small = image.convert("RGBA" if "A" in image.getbands() else "RGB")
+            image.draft(None, (2 * SIDE, 2 * SIDE))
+            small = upright(image)
+            small.thumbnail((SIDE, SIDE))
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):  # what Pillow raises on bad files
         return ""
     buffer = io.BytesIO()

@@ -1,6 +1,6 @@
 """Small images as pixels and gradients.
 
-Dimensions: N images, S the side in pixels, B gradient directions, V views.
+Dimensions: N images, S the side in pixels, C colour channels, B gradient directions.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 import polars as pl
 
+from modelwright.data.upright import upright
 from modelwright.models.features.frame import column_of
 from modelwright.models.features.stored import State
 
@@ -25,22 +26,21 @@ VIEWS = (1, 2, 8)
 """Of an image: as it is; mirrored too; turned by quarters too."""
 
 
-def pixels_NSS(cells: Sequence[bytes | None], side: int, *, colour: bool) -> np.ndarray:
-    """The images scaled to `side` squared, float32 in [0, 1]: (N, S, S), or (N, S, S, 3) in colour.
+def pixels_NSSC(cells: Sequence[bytes | None], side: int) -> np.ndarray:
+    """The images, `upright`, scaled to `side` squared: red, green and blue, float32 in [0, 1].
 
     What is no image (null, not decodable) is mid-grey.
     """
     from PIL import Image
 
-    shape = (len(cells), side, side, 3) if colour else (len(cells), side, side)
-    pixels = np.full(shape, 0.5, dtype=np.float32)
+    pixels = np.full((len(cells), side, side, 3), 0.5, dtype=np.float32)
     for position, cell in enumerate(cells):
         if not isinstance(cell, bytes):
             continue
         try:
             with Image.open(io.BytesIO(cell)) as image:
-                image.draft("RGB" if colour else "L", (side * 2, side * 2))
-                small = image.convert("RGB" if colour else "L").resize((side, side), Image.Resampling.BOX)
+                image.draft("RGB", (side * 2, side * 2))
+                small = upright(image).resize((side, side), Image.Resampling.BOX)
         except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):
             continue
         pixels[position] = np.asarray(small, dtype=np.float32) / 255
@@ -136,7 +136,7 @@ class Gradients:
 
 
 def _pixels_NSSC(examples: pl.DataFrame, column: str) -> np.ndarray:
-    return pixels_NSS(column_of(examples, column).to_list(), SIDE, colour=True)
+    return pixels_NSSC(column_of(examples, column).to_list(), SIDE)
 
 
 def _raw_NF(examples: pl.DataFrame, column: str) -> np.ndarray:
