@@ -15,12 +15,16 @@ from modelwright.errors import InputError, RefusedError
 from modelwright.models import image
 from modelwright.models.image import decode, pixel_bytes, pixels_of, side_for, vary
 from modelwright.models.predictors import load_predictor
+from modelwright.models.predictors.transformer import Transformer
 from modelwright.models.variation import seed_variation
 from modelwright.problem import Problem, parse
 from modelwright.records import POSITION, Column, Dataset, Schema, Seal, Setting
 from modelwright.training import consider, fit
 from modelwright.training.fit import images_fit
+from modelwright.training.job import build
 from modelwright.training.plan import plan
+from modelwright.training.rules import image_size
+from modelwright.training.rules import sizes as sizes_of
 from modelwright.training.train import train
 
 
@@ -62,6 +66,23 @@ def tiny_resnet(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+def answers_of_transformers(folder: Path, images: list[bytes]) -> np.ndarray:
+    """What plain transformers and the head make of image files, with the preprocessor that lies beside the weights."""
+    import torch
+    from PIL import Image
+    from safetensors.torch import load_file
+    from transformers import AutoImageProcessor, AutoModel
+
+    opened = [Image.open(io.BytesIO(each)) for each in images]
+    inputs = AutoImageProcessor.from_pretrained(folder)(opened, return_tensors="pt")
+    head = load_file(folder / "head.safetensors")
+    with torch.no_grad():
+        found = AutoModel.from_pretrained(folder).eval()(**inputs)
+        pooled = found.last_hidden_state[:, 0] if found.last_hidden_state.dim() == 3 else found.pooler_output.flatten(1)
+        answers: np.ndarray = torch.nn.functional.linear(pooled, head["weight"], head["bias"]).numpy()
+    return answers
+
+
 @pytest.mark.parametrize("base", ["resnet-small", "vit-small", "folder"])
 def test_each_family_learns_and_is_loaded_again(base: str, dataset: Dataset, tiny_resnet: Path, tmp_path: Path) -> None:
     problem, _ = parse(
@@ -81,6 +102,44 @@ def test_each_family_learns_and_is_loaded_again(base: str, dataset: Dataset, tin
     predictor = load_predictor(tmp_path / "run/predictor")
     whole, alone = predictor.predict(validation), predictor.predict(validation[5:6])
     np.testing.assert_allclose(alone.probabilities_NC[0], whole.probabilities_NC[5], atol=1e-5)
+    assert isinstance(predictor, Transformer)
+    saved = next((tmp_path / "run/predictor").rglob("model.safetensors")).parent
+    said = predictor.outputs(predictor.prepare(validation))
+    np.testing.assert_allclose(answers_of_transformers(saved, validation["image"].to_list()), said, atol=1e-4)
+    side = made.settings["image_size"].value
+    assert image_size(dataset.schema, None, saved) == Setting(side, "the model's own")
+    settings = {name: each.value for name, each in made.settings.items()}
+    job = build(dataset.schema, validation, validation, base=saved, settings=settings)
+    assert job.predictor.preparation.mean_C == pytest.approx(predictor.preparation.mean_C)
+    assert job.predictor.outputs(job.validation.features).shape == (12, 2)
+
+
+def test_a_pre_trained_model_is_shown_what_it_was_trained_on(dataset: Dataset, tmp_path: Path) -> None:
+    """A vision transformer of 32 pixels can read no others; a ResNet can, and its preprocessor says 48."""
+    from transformers import (
+        ConvNextImageProcessorPil,
+        ResNetConfig,
+        ResNetModel,
+        ViTConfig,
+        ViTImageProcessorPil,
+        ViTModel,
+    )
+
+    sizes = {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 32}
+    ViTModel(ViTConfig(**sizes, image_size=32, patch_size=8)).save_pretrained(tmp_path / "vit")
+    ViTImageProcessorPil(size={"height": 32, "width": 32}).save_pretrained(tmp_path / "vit")
+    ResNetModel(ResNetConfig(embedding_size=8, hidden_sizes=[8], depths=[1])).save_pretrained(tmp_path / "resnet")
+    scale = {"image_mean": [0.485, 0.456, 0.406], "image_std": [0.229, 0.224, 0.225]}
+    ConvNextImageProcessorPil(size={"shortest_edge": 48}, **scale).save_pretrained(tmp_path / "resnet")
+    problem, _ = parse({"name": "h", "output": "label", "data": {"source": "none"}})
+    train_part, validation = read_part(dataset, "train"), read_part(dataset, "validation")
+    for name, side, mean_C in (("vit", 32, (0.5, 0.5, 0.5)), ("resnet", 48, (0.485, 0.456, 0.406))):
+        settings = sizes_of(dataset.schema, train_part, problem, tmp_path / name, "full")
+        assert settings["image_size"] == Setting(side, "the model's own")
+        chosen = {key: each.value for key, each in settings.items()}
+        job = build(dataset.schema, train_part, validation, base=tmp_path / name, settings=chosen)
+        assert job.predictor.preparation.mean_C == pytest.approx(mean_C)
+        assert job.predictor.outputs(job.validation.features).shape == (12, 2)
 
 
 @pytest.fixture(scope="module")

@@ -52,7 +52,7 @@ def build_encoder(
     scaled = first_N, ((truth[1] - mean) / deviation).astype(first_N.dtype)
     features: list[Pixels] | list[Tokens]
     if schema.kind == "image":
-        features, preparation = _images(schema, train, validation, settings["image_size"], mean, deviation)
+        features, preparation = _images(schema, train, validation, base, settings["image_size"], mean, deviation)
     else:
         features = _texts(schema, (train, validation), tokenizer, settings["max_length"])
         preparation = Preparation(max_length=settings["max_length"], target_mean=mean, target_deviation=deviation)
@@ -132,11 +132,18 @@ def _texts(schema: Schema, parts: tuple[pl.DataFrame, ...], tokenizer: Any, max_
 
 
 def _images(
-    schema: Schema, train: pl.DataFrame, validation: pl.DataFrame, size: int, mean: float, deviation: float
+    schema: Schema,
+    train: pl.DataFrame,
+    validation: pl.DataFrame,
+    base: Path | str,
+    size: int,
+    mean: float,
+    deviation: float,
 ) -> tuple[list[Pixels], Preparation]:
     from modelwright.models.image import pixels_of
+    from modelwright.models.preprocessor import own_scale
 
-    first = pixels_of(schema, train, size=size)
+    first = pixels_of(schema, train, size=size, scale=own_scale(base) if isinstance(base, Path) else None)
     second = pixels_of(schema, validation, size=size, scale=(first.mean_C, first.deviation_C))
     preparation = Preparation(
         image_size=size,

@@ -16,6 +16,8 @@ from modelwright.training.consider import adapter_sizes
 from modelwright.training.estimate import Forecast
 from modelwright.training.language_rules import fitting_length, fresh_vocabulary, language_sizes, text_bytes
 
+PRETRAINED_SIDE = 224
+"""Pixels on a side that image models are pre-trained on, since Krizhevsky et al. 2012, section 4.1."""
 MAX_TOKENS = 256
 """Longer texts are cut: on news and reviews the first 256 tokens hold nearly all that a classifier uses, and time
 grows faster than length. Chosen, not measured."""
@@ -86,11 +88,17 @@ def _vocabulary(schema: Schema, train: Any, base: Path | str) -> Setting:
 
 
 def image_size(schema: Schema, train: Any, base: Path | str) -> Setting:
-    """The side in pixels at which a network reads these images."""
+    """The side in pixels at which a network reads these images.
+
+    Raises:
+        InputError: the pre-trained one reads images that are not square, or does not say legibly which.
+    """
     from modelwright.models.image import side_for
+    from modelwright.models.preprocessor import own_side
 
     if isinstance(base, Path):
-        return Setting(224, "rule: what image models are pre-trained on")
+        own = own_side(base)
+        return Setting(own, "the model's own") if own else Setting(PRETRAINED_SIDE, "rule: what most models were shown")
     most = 64 if device() == "cpu" else 128
     return Setting(side_for(schema, train, most=most), f"the images' own size, at most {most}")
 

@@ -111,10 +111,14 @@ class Transformer:
         return log_loss(answers.probabilities_NC, truth_N)
 
     def save(self, folder: Path) -> None:
-        """Write the weights, the tokenizer and the preparation."""
+        """Write the weights, the tokenizer and the preparation, that of images for transformers too."""
         from modelwright.models.networks import save
+        from modelwright.models.preprocessor import save_preprocessor
 
         save(self.network, folder)
+        if self.schema.kind == "image":
+            how = self.preparation
+            save_preprocessor(folder, side=how.image_size, mean_C=how.mean_C, deviation_C=how.deviation_C)
         if self.tokenizer is not None:
             self.tokenizer.save_pretrained(folder)
         save_preparation(self.preparation, folder)
