@@ -17,6 +17,9 @@ from modelwright.records import Schema
 if TYPE_CHECKING:
     from torch import Tensor
 
+AT_ONCE = 16
+"""Images whose values are counted together: each value of a channel takes eight bytes then. Chosen."""
+
 
 @dataclass(frozen=True, slots=True)
 class Pixels:
@@ -96,27 +99,27 @@ def pixels_of(
         except (OSError, ValueError, SyntaxError) as error:  # what PIL raises for a broken file
             where = f"image {position}"
             raise InputError(Fault(where, f"cannot be decoded: {error}", "a PNG, JPEG, WebP, GIF or BMP")) from error
-    if scale is None:
-        sampled = values_NCHW[:: _step(len(values_NCHW))].astype(np.float32) / 255
-        scale = sampled.mean(axis=(0, 2, 3)), np.maximum(sampled.std(axis=(0, 2, 3)), 1e-3)
-    return Pixels(values_NCHW, *scale)
+    return Pixels(values_NCHW, *(scale or scale_of(values_NCHW)))
 
 
-def pixel_bytes(count: int, *, size: int, others: int = 0) -> int:
-    """What decoded images take at most: a byte for each value, and while the scale is measured eight for each sampled.
+def pixel_bytes(count: int, *, size: int) -> int:
+    """What so many decoded images take, `size` pixels on a side: a byte for each value."""
+    return 3 * size * size * count
 
-    Args:
-        count: Images whose scale is measured (in float32, twice: as they are and as they differ from the mean).
-        size: S, the side in pixels.
-        others: Images that are decoded after that.
+
+def scale_of(values_NCHW: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Mean and deviation (at least .001) of each channel of images in bytes, on a scale of 0 to 1.
+
+    Every value is counted, a few images at a time: exact, and with no memory for them all as fractions.
     """
-    sampled = len(range(0, count, _step(count)))
-    return 3 * size * size * (count + max(8 * sampled, others))
-
-
-def _step(count: int) -> int:
-    """From one image that the scale is measured on to the next: two thousand give the mean to three digits."""
-    return max(1, count // 2000)
+    counts_CV = np.zeros((3, 256), dtype=np.int64)
+    for first in range(0, len(values_NCHW), AT_ONCE):
+        for channel, counts_V in enumerate(counts_CV):
+            counts_V += np.bincount(values_NCHW[first : first + AT_ONCE, channel].ravel(), minlength=256)
+    share_CV, level_V = counts_CV / counts_CV.sum(axis=1, keepdims=True), np.arange(256) / 255
+    mean_C = share_CV @ level_V
+    variance_C = (share_CV * (level_V - mean_C[:, None]) ** 2).sum(axis=1)
+    return mean_C, np.maximum(np.sqrt(variance_C), 1e-3)
 
 
 def side_for(schema: Schema, examples: pl.DataFrame, *, most: int) -> int:

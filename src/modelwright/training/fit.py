@@ -97,18 +97,20 @@ def images_fit(
         RefusedError: they do not fit; the message says what would.
     """
     free = free_bytes() if free is None else free
-    count, others = len(train), len(validation) + len(watched_among(len(train), len(validation)))
-    needed = pixel_bytes(count, size=size, others=others)
+    watched = watched_among(len(train), len(validation))
+    examples = len(train) + len(validation)
+    count = examples + len(watched)
+    needed = pixel_bytes(count, size=size)
     if needed <= USABLE * free:
         return
-    fitting = [f"about {int(USABLE * free / needed * (count + len(validation))):,} images"]
+    fitting = [f"about {int(USABLE * free / needed * examples):,} images"]
     if not isinstance(base, str):
         small = next(each.name for each in catalogue().values() if each.kind == "image" and each.config)
         side = image_size(schema, train, small).value
-        if pixel_bytes(count, size=side, others=others) <= USABLE * free:
+        if pixel_bytes(count, size=side) <= USABLE * free:
             fitting.append(f"model.base: {small}, which reads them at {side} x {side} pixels")
     raise RefusedError(
-        f"data.source: {count + len(validation):,} images of {size} x {size} pixels need about {_gigabytes(needed)} of"
+        f"data.source: {examples:,} images of {size} x {size} pixels need about {_gigabytes(needed)} of"
         f" memory, and {_gigabytes(free)} are free. What would fit: {'; '.join(fitting)}"
     )
 
