@@ -5,10 +5,13 @@ from pathlib import Path
 
 import numpy as np
 import polars as pl
+import pytest
 from PIL import Image
 
 from modelwright.data.parts import targets_N
-from modelwright.models.features.images import Gradients, gradients_NF
+from modelwright.models.features import images
+from modelwright.models.features.images import Gradients, gradients_NF, seen_from
+from modelwright.models.fitting import kernel
 from modelwright.models.fitting.folds import folds_N
 from modelwright.models.fitting.kernel import fit_kernel
 from modelwright.models.predictors import load_predictor, save_predictor
@@ -82,7 +85,36 @@ def test_an_edge_between_colours_of_one_brightness_is_seen() -> None:
 
 def test_the_views_of_an_image() -> None:
     frame = bars(3)
-    views = Gradients("image").views(frame, 8)
-    assert len(views) == 8
-    np.testing.assert_array_equal(views[0], Gradients("image").transform(frame))
+    encoder = Gradients("image")
+    views = encoder.views(frame, 8)
+    assert next(views).tolist() == encoder.transform(frame).tolist()
     assert len({view[0].tobytes() for view in views}) > 1
+    pixels_SSC = np.random.default_rng(0).random((48, 48, 3))
+    seen = [seen_from(pixels_SSC[None], view)[0] for view in range(8)]
+    np.testing.assert_array_equal(seen[1], pixels_SSC[:, ::-1])
+    np.testing.assert_array_equal(seen[4], pixels_SSC[::-1, ::-1])
+    assert len({each.tobytes() for each in seen}) == 8
+
+
+def test_gradients_are_the_same_of_many_images_and_of_few() -> None:
+    pixels_NSSC = np.random.default_rng(0).random((300, 48, 48, 3), dtype=np.float32)
+    found_NF = gradients_NF(pixels_NSSC)
+    assert found_NF.shape == (300, 900)
+    np.testing.assert_array_equal(found_NF[250:262], gradients_NF(pixels_NSSC[250:262]))
+
+
+def test_one_view_at_a_time_is_held(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of 200 images only the 50 on which is tried are seen from all sides, and 40 landmarks with them."""
+    read: list[int] = []
+
+    def counted(pixels_NSSC: np.ndarray) -> np.ndarray:
+        read.append(len(pixels_NSSC))
+        return gradients_NF(pixels_NSSC)
+
+    for name, most in (("TRIED", 50), ("MOST", 40)):
+        monkeypatch.setattr(kernel, name, most)
+    for room in (kernel, images):
+        monkeypatch.setattr(room, "gradients_NF", counted)
+    model = fit_kernel(BARS, bars(200), seed=0)
+    views = model._landmarks.views
+    assert read == [50] * 8 + [40] * 4 + [200] * views

@@ -9,7 +9,7 @@ from modelwright.models.fitting.kernel import TRIED, Kernel, fit_kernel
 from modelwright.records import Schema
 
 MAX_COUNT = 20_000
-"""Beyond, a network has enough to learn from, and eight views of each image do not fit. Chosen."""
+"""Beyond, a network has enough to learn from. Chosen."""
 FEWEST = 20
 
 

@@ -5,6 +5,7 @@ Dimensions: N examples, F features.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -52,13 +53,14 @@ class Design:
         """The features of each example: sparse where any encoder's are, else dense."""
         return side_by_side([encoder.transform(examples) for encoder in self.encoders], len(examples))
 
-    def views(self, examples: pl.DataFrame, count: int) -> list[np.ndarray | csr_matrix]:
-        """The features of each example, and of an image's other views, `count` times (N, F)."""
+    def views(self, examples: pl.DataFrame, count: int) -> Iterator[np.ndarray | csr_matrix]:
+        """The features of each example, and of an image's other views, `count` times (N, F), one after the other."""
         if count == 1:
-            return [self.transform(examples)]
+            yield self.transform(examples)
+            return
         (encoder,) = self.encoders
         assert isinstance(encoder, Gradients)
-        return [*encoder.views(examples, count)]
+        yield from encoder.views(examples, count)
 
     def state(self) -> State:
         """What `from_state` needs."""

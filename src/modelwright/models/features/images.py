@@ -6,7 +6,7 @@ Dimensions: N images, S the side in pixels, C colour channels, B gradient direct
 from __future__ import annotations
 
 import io
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -24,6 +24,8 @@ CELL = 8
 apart better than cells of 4 at 32 (a kernel on them: .76 against .62 on drawn shapes, .93 against .91 on signs)."""
 VIEWS = (1, 2, 8)
 """Of an image: as it is; mirrored too; turned by quarters too."""
+AT_ONCE = 256
+"""Images whose gradients are taken together: on the way these take eight times what their pixels do. Chosen."""
 
 
 def pixels_NSSC(cells: Sequence[bytes | None], side: int) -> np.ndarray:
@@ -53,6 +55,22 @@ def gradients_NF(pixels_NSSC: np.ndarray) -> np.ndarray:
     Each pixel votes with the colour channel that changes most there: an edge between a red and a green of one
     brightness is none in grey.
     """
+    firsts = range(0, len(pixels_NSSC), AT_ONCE)
+    return np.concatenate([_gradients_NF(pixels_NSSC[first : first + AT_ONCE]) for first in firsts])
+
+
+def seen_from(pixels_NSSC: np.ndarray, view: int) -> np.ndarray:
+    """The images in one of eight views: as they are, mirrored, and both turned by quarters."""
+    quarters, mirrored = divmod(view, 2)
+    return np.rot90(pixels_NSSC[:, :, ::-1] if mirrored else pixels_NSSC, quarters, axes=(1, 2))
+
+
+def views_of(pixels_NSSC: np.ndarray, count: int) -> Iterator[np.ndarray]:
+    """The gradients (N, F) of the images in each of the first `count` views, one after the other."""
+    return (gradients_NF(seen_from(pixels_NSSC, view)) for view in range(count))
+
+
+def _gradients_NF(pixels_NSSC: np.ndarray) -> np.ndarray:
     down_NSSC, across_NSSC = np.gradient(pixels_NSSC, axis=(1, 2))
     strength_NSSC = np.hypot(down_NSSC, across_NSSC)
     chosen_NSS1 = strength_NSSC.argmax(axis=3)[..., None]
@@ -116,14 +134,15 @@ class Gradients:
 
     def transform(self, examples: pl.DataFrame) -> np.ndarray:
         """The features of each image, float32 (N, F)."""
-        return gradients_NF(_pixels_NSSC(examples, self.column))
+        return gradients_NF(self.pixels(examples))
 
-    def views(self, examples: pl.DataFrame, count: int) -> list[np.ndarray]:
-        """The features of each image in `count` views: as it is, mirrored, and both turned by quarters."""
-        pixels_NSSC = _pixels_NSSC(examples, self.column)
-        seen = [pixels_NSSC, pixels_NSSC[:, :, ::-1]]
-        turned = [(each, quarters) for quarters in range(4) for each in seen][:count]
-        return [gradients_NF(np.rot90(each, quarters, axes=(1, 2))) for each, quarters in turned]
+    def pixels(self, examples: pl.DataFrame) -> np.ndarray:
+        """The images that the gradients are taken of, float32 (N, S, S, C)."""
+        return _pixels_NSSC(examples, self.column)
+
+    def views(self, examples: pl.DataFrame, count: int) -> Iterator[np.ndarray]:
+        """The features (N, F) of the images in each of the first `count` views, one after the other."""
+        return views_of(self.pixels(examples), count)
 
     def state(self) -> State:
         """What `from_state` needs."""

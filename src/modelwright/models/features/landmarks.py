@@ -5,8 +5,9 @@ Dimensions: N examples, D coordinates, L landmarks.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import reduce
 from typing import Any
 
 import numpy as np
@@ -33,17 +34,15 @@ class Landmarks:
 
     def transform(self, examples: pl.DataFrame) -> np.ndarray:
         """The features of each example (N, up to L)."""
-        return self.mean_near([dense(each) for each in self.design.views(examples, self.views)])
+        return self.mean_near(dense(each) for each in self.design.views(examples, self.views))
 
-    def mean_near(self, views: Sequence[np.ndarray]) -> np.ndarray:
-        """The mean over views of the nearness: a kernel that does not see which view an example is given in.
+    def mean_near(self, views: Iterable[np.ndarray]) -> np.ndarray:
+        """The mean over all `views` of the nearness: a kernel that does not see which view an example is given in.
 
         Transformation integration: Haasdonk & Burkhardt 2007, "Invariant kernel functions", section 4.
         """
-        near_NL = self.near(views[0])
-        for each in views[1:]:
-            near_NL = near_NL + self.near(each)
-        return near_NL / len(views)
+        near_NL = reduce(np.add, map(self.near, views))
+        return np.asarray(near_NL / self.views)
 
     def near(self, coordinates_ND: np.ndarray) -> np.ndarray:
         """The features of examples whose coordinates are known."""

@@ -14,7 +14,7 @@ import polars as pl
 
 from modelwright.data.parts import targets_N as targets_of
 from modelwright.models.features.design import Design, of_kind
-from modelwright.models.features.images import VIEWS, Gradients
+from modelwright.models.features.images import VIEWS, Gradients, gradients_NF, seen_from, views_of
 from modelwright.models.features.landmarks import Landmarks, at_landmarks, squares_NL
 from modelwright.models.fitting.folds import folds_N
 from modelwright.models.fitting.smooth import fit_near
@@ -79,15 +79,16 @@ class Kernel(Linear):
 def fit_kernel(schema: Schema, train: pl.DataFrame, *, seed: int) -> Kernel:
     """The kernel model of `train`: rate, views and strength are chosen on a fold held out of it."""
     encoder, targets_N = Gradients(of_kind(schema, "image")[0]), targets_of(schema, train)
-    seen = encoder.views(train, max(VIEWS))
+    pixels_NSSC = encoder.pixels(train)
     generator = np.random.default_rng(seed)
     part = np.sort(generator.permutation(len(train))[:TRIED])
     fold_n = folds_N(targets_N[part], FOLDS, seed=seed, stratified=schema.task == "classification")
     inside_n, held_n = fold_n > 0, fold_n == 0
+    seen = [*views_of(pixels_NSSC[part], max(VIEWS))]
 
     def tried(rate: float, views: int) -> _Choice:
-        landmarks = _landmarks(encoder, seen, rate, views, seed)
-        near = landmarks.mean_near([each[part] for each in seen[:views]])
+        landmarks = _landmarks(encoder, pixels_NSSC, rate, views, seed)
+        near = landmarks.mean_near(seen[:views])
         best: tuple[float, float] = (np.inf, STRENGTHS[schema.task][0])
         with one_thread():
             for strength in STRENGTHS[schema.task]:
@@ -101,17 +102,18 @@ def fit_kernel(schema: Schema, train: pl.DataFrame, *, seed: int) -> Kernel:
     best = min((tried(rate, 1) for rate in RATES), key=lambda each: each.loss)
     rate = best.landmarks.rate * _typical(best.landmarks.points_LD)
     best = min([best, *(tried(rate, views) for views in VIEWS[1:])], key=lambda each: each.loss)
-    near_NL = best.landmarks.mean_near(seen[: best.landmarks.views])
+    near_NL = best.landmarks.mean_near(views_of(pixels_NSSC, best.landmarks.views))
     with one_thread():
         fitted = fit_near(schema, best.landmarks, near_NL, targets_N, best.strength)
     return Kernel(fitted, best.landmarks, near_NL, targets_N, best.strength)
 
 
-def _landmarks(encoder: Gradients, seen: list[np.ndarray], rate: float, views: int, seed: int) -> Landmarks:
+def _landmarks(encoder: Gradients, pixels_NSSC: np.ndarray, rate: float, views: int, seed: int) -> Landmarks:
     """Landmarks drawn from all views; `rate` is relative to the typical squared distance."""
-    count = len(seen[0])
+    count = len(pixels_NSSC)
     drawn = np.random.default_rng(seed).permutation(count * views)[:MOST]
-    points_LD = np.stack([seen[place // count][place % count] for place in drawn])
+    places = zip(*np.divmod(drawn, count), strict=True)
+    points_LD = gradients_NF(np.stack([seen_from(pixels_NSSC[i : i + 1], view)[0] for view, i in places]))
     return at_landmarks(Design((encoder,)), points_LD, rate / _typical(points_LD), views=views)
 
 
