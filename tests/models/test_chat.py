@@ -83,6 +83,33 @@ def test_named_templates_give_the_default() -> None:
     assert chat_template(tokenizer({"default": CHATML, "tool_use": LOOPED}), model="m").source == CHATML  # type: ignore[arg-type]
 
 
+THINKING = """\
+{%- for message in messages -%}
+    {{- '<|im_start|>' + message.role + '\n' -}}
+    {%- if message.role == 'assistant' and loop.last -%}{{- '<think>\n\n</think>\n\n' -}}{%- endif -%}
+    {{- message.content + '<|im_end|>\n' -}}
+{%- endfor -%}
+{%- if add_generation_prompt -%}{{- '<|im_start|>assistant\n' -}}{%- endif -%}
+"""
+BEGUN = THINKING.replace("assistant\n' -}}{%- endif -%}\n", "assistant\n<think>\n' -}}{%- endif -%}\n")
+NAMED = THINKING.replace("<think>\n\n</think>\n\n", "<|im_start|>final ")
+
+
+@pytest.mark.parametrize(
+    ("source", "lead"),
+    [
+        (THINKING, "<think>\n\n</think>"),
+        (BEGUN, "</think>"),
+        (NAMED, "final"),
+        (CHATML, ""),
+        (LOOPED, ""),
+        (None, ""),
+    ],
+)
+def test_what_a_template_puts_before_the_words_of_an_answer_is_known(source: str | None, lead: str) -> None:
+    assert chat_template(tokenizer(source), model="m").lead == lead
+
+
 EACH = "{% for message in messages %}{{ message.content + eos_token }}{% endfor %}"
 FAULTY = [
     ("{{ foo( }}", "is none"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import math
 from pathlib import Path
 
@@ -12,6 +13,7 @@ import torch
 
 from modelwright.models import asking, chat
 from modelwright.models.language import language_from_scratch, surprise
+from modelwright.models.predictors import language_model as module
 from modelwright.models.predictors import load_predictor, save_predictor
 from modelwright.models.predictors.language_model import LanguageModel, Wording
 from modelwright.models.text import IGNORED
@@ -120,3 +122,31 @@ def test_a_template_is_tried_once(model: LanguageModel, monkeypatch: pytest.Monk
     assert tried == [("acme", {"system"})]
     untold = LanguageModel(schema, model.network, Wording(max_length=64), model.tokenizer)
     assert untold.asking is untold.asking and tried[1:] == [("this model", set())]
+
+
+THINKING = """\
+{%- for message in messages -%}
+    {{- message.role + '\n' -}}
+    {%- if message.role == 'assistant' and loop.last -%}{{- '<think>\n\n</think>\n\n' -}}{%- endif -%}
+    {{- message.content + eos_token -}}
+{%- endfor -%}
+{%- if add_generation_prompt -%}{{- 'assistant\n' -}}{%- endif -%}
+"""
+
+
+def test_what_the_template_puts_before_an_answer_is_no_part_of_it(
+    model: LanguageModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What was learnt is written and taken off; room is made for its tokens. Other thinking is the answer's own."""
+    tokenizer = copy.deepcopy(model.tokenizer)
+    tokenizer.add_tokens(["<think>", "</think>"])
+    tokenizer.chat_template = THINKING
+    schema = Schema("generation", "text", (Column("ask", "text"),), "say")
+    predictor = LanguageModel(schema, model.network, Wording(max_length=64), tokenizer)
+    examples = pl.DataFrame({"ask": ["a", "a", "a"], "say": ["the cat", "the dog", "a dog"]})
+    written = ["<think>\n\n</think>\n\nthe cat", "the dog", "<think>\na log?\n</think>\n\na dog"]
+    rows = [[*tokenizer(text)["input_ids"], tokenizer.eos_token_id, 5] for text in written]
+    monkeypatch.setattr(module, "_generated", lambda *given, **options: rows)
+    assert predictor.predict(examples).texts_N.tolist() == ["the cat", "the dog", written[2]]
+    answer, lead = (len(tokenizer(text)["input_ids"]) for text in ("the cat", "<think>\n\n</think>"))
+    assert predictor.asking.answer_tokens(examples[:1], max_length=64) == lead + answer + 8

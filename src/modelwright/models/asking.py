@@ -88,13 +88,16 @@ class Asking:
     def answer_tokens(self, examples: pl.DataFrame, *, max_length: int) -> int:
         """How many tokens an answer may take: what nearly all of these do and a few more, half of `max_length` at most.
 
+        What the template puts before the answer's words is written too.
+
         Args:
             examples: With their answers.
             max_length: Tokens that the model reads at once.
         """
         answers = self.encoder.ids(examples[self.schema.output].cast(pl.String).fill_null("").to_list())
+        (lead,) = self.encoder.ids([self.template.lead])
         longest = int(np.quantile([len(each) for each in answers], LONGEST_ANSWERS)) + 8
-        return min(longest, max_length // 2)
+        return min(len(lead) + longest, max_length // 2)
 
     def stops(self) -> tuple[int, ...]:
         """The tokens at which an answer ends."""

@@ -76,6 +76,8 @@ class ChatTemplate:
         names: The special tokens that it may use: `bos_token`, `eos_token`...
         stop: The token that ends every answer, as text.
         ours: The model has none, so this is ours.
+        lead: What it puts between a prompt and the words of the answer (Qwen 3: an empty block of thinking), without
+            control tokens and outer space. It is learnt with the answers, and is no part of what is answered.
     """
 
     model: str
@@ -83,6 +85,7 @@ class ChatTemplate:
     names: dict[str, str]
     stop: str
     ours: bool
+    lead: str = ""
 
     @property
     def marks(self) -> bool:
@@ -120,8 +123,9 @@ def chat_template(tokenizer: Any, *, model: str, roles: Iterable[str] = ()) -> C
     source = given or ("{{- bos_token -}}" if begins_with(tokenizer) else "") + OURS
     _check_syntax(source, model)
     _check_turns(source, names, model, set(roles))
-    stop = _stop(source, names, model, control_tokens(tokenizer))
-    return ChatTemplate(model, source, names, stop, ours=not given)
+    control = control_pattern(tokenizer)
+    stop = _stop(source, names, model, control)
+    return ChatTemplate(model, source, names, stop, ours=not given, lead=_lead(source, names, model, control))
 
 
 def plain_template(tokenizer: Any, *, model: str) -> ChatTemplate:
@@ -259,7 +263,7 @@ def _differ(prompt: str, whole: str) -> str:
     return f"{prompt[place : place + 30]!r} before the answer, {whole[place : place + 30]!r} with it"
 
 
-def _stop(source: str, names: dict[str, str], model: str, control: list[str]) -> str:
+def _stop(source: str, names: dict[str, str], model: str, control: re.Pattern[str]) -> str:
     """The control token that follows an answer.
 
     Raises:
@@ -267,9 +271,16 @@ def _stop(source: str, names: dict[str, str], model: str, control: list[str]) ->
     """
     text = _rendered(model, source, names, _BOTH, ask=False).text
     after = text[text.rindex(_ANSWERED) + len(_ANSWERED) :]
-    first = re.search("|".join(map(re.escape, control)) or r"(?!)", after)
+    first = control.search(after)
     if first is None:
         what = f"writes {after[:40]!r} after an answer, none of the tokenizer's special tokens" if after.strip() else ""
         found = f"{model}: its chat template {what or 'writes nothing after an answer'}, so the model learns no stop"
         raise InputError(Fault("model.base", found, "an end token after every answer", _TODO))
     return first.group()
+
+
+def _lead(source: str, names: dict[str, str], model: str, control: re.Pattern[str]) -> str:
+    """What a template that was tried puts between a prompt and the words of the answer; see `ChatTemplate`."""
+    asked = _rendered(model, source, names, _FIRST, ask=True).text
+    both = _rendered(model, source, names, _BOTH, ask=False).text
+    return control.sub("", both[len(asked) : both.rindex(_ANSWERED)]).strip()

@@ -121,10 +121,10 @@ class LanguageModel:
         return self.asking.prompts(examples, room=self.room)
 
     def answered(self, prompts: Sequence[Sequence[int]]) -> Predictions:
-        """The answers to prompts that `asking` put into tokens."""
-        how, stops = self.preparation, self.asking.stops()
+        """The answers to prompts that `asking` put into tokens, without what the template puts before their words."""
+        how, stops, lead = self.preparation, self.asking.stops(), self.asking.template.lead
         texts = self._continued(prompts, max_tokens=how.max_new_tokens, stops=stops, ends=how.ends)
-        return Predictions(texts_N=objects([text.strip() for text in texts]))
+        return Predictions(texts_N=objects([text.strip().removeprefix(lead).strip() for text in texts]))
 
     def outputs(self, features: Windows) -> np.ndarray:
         """Nats that the targets of each example take, and how many there are: float64 (N, 2)."""
