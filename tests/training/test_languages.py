@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ import torch
 from modelwright.errors import InputError
 from modelwright.models.language import language_from_scratch
 from modelwright.models.predictors import load_predictor
+from modelwright.models.text import tokenizer_in
 from modelwright.models.vocabulary import learn_tokenizer
 from modelwright.problem import Problem, parse
 from modelwright.records import POSITION, Column, Dataset, Plan, Progress, Run, Schema, Seal
@@ -124,13 +126,16 @@ def test_answers_are_learnt_from_a_folder_in_hub_layout(
     made = planned(questions, problem, tmp_path, "exact_match")
     run = trained(questions, made, tmp_path / "run", "exact_match")
     assert run.validation["exact_match"].value > 0.5  # of four colours
+    folder = tmp_path / "run/predictor"
+    settings = json.loads((folder / "generation_config.json").read_text(encoding="utf-8"))
+    assert settings["eos_token_id"] == [tokenizer_in(folder).eos_token_id]  # a list: where answers were learnt to end
     if method == "full":
         return
     from peft import PeftModel
     from transformers import AutoModelForCausalLM
 
     adapted = PeftModel.from_pretrained(AutoModelForCausalLM.from_pretrained(tiny_language), tmp_path / "run/adapters")
-    merged = AutoModelForCausalLM.from_pretrained(tmp_path / "run/predictor")
+    merged = AutoModelForCausalLM.from_pretrained(folder)
     ids = torch.arange(40, 60)[None]
     with torch.no_grad():
         first, second = adapted(input_ids=ids).logits, merged(input_ids=ids).logits

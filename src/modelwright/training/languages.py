@@ -114,7 +114,6 @@ def _set_wording(predictor: LanguageModel, train: pl.DataFrame, *, model: str, s
     longest = asking.answer_tokens(train, max_length=how.max_length)
     ends = plain_ends(schema, train) if plain else ()
     predictor.preparation = replace(how, max_new_tokens=longest, ends=ends)
-    predictor.network.model.generation_config.eos_token_id = list(asking.stops())
 
 
 def _learnt(

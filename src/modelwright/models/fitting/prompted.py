@@ -81,5 +81,4 @@ def _asked(schema: Schema, train: pl.DataFrame, base: Path, *, shots: int) -> La
     words = "by its chat template" if chat else "as questions to be answered"
     describes = f"{how.describes}, asked {words}"
     predictor.preparation = replace(how, max_new_tokens=longest, describes=describes)
-    predictor.network.model.generation_config.eos_token_id = list(asking.stops())
     return predictor

@@ -232,9 +232,14 @@ class LanguageModel:
         return [_before(text, ends) != text.lstrip() for text in self._texts(rows, stops)]
 
     def save(self, folder: Path) -> None:
-        """Write the model and the tokenizer in transformers' own layout, and the preparation."""
+        """Write the model and the tokenizer in transformers' own layout, and the preparation.
+
+        The tokens that end an answer are listed here: after a training with adapters the model is another object.
+        """
         from modelwright.models.language import save_language
 
+        if self.schema.task == "generation":
+            self.network.model.generation_config.eos_token_id = list(self.asking.stops())
         save_language(self.network, self.tokenizer, folder)
         save_preparation(self.preparation, folder)
 
