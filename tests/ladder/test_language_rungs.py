@@ -12,6 +12,7 @@ import pytest
 from modelwright.deployment.load import load_package
 from modelwright.deployment.package import package
 from modelwright.ladder.climb import climb
+from modelwright.ladder.rung import text_characters
 from modelwright.ladder.rungs import NO_LANGUAGE_MODEL, language_model
 from modelwright.models.fitting import nearest_answer
 from modelwright.models.predictors import load_predictor
@@ -168,6 +169,11 @@ def test_the_base_is_the_model_that_training_would_start_from(
     assert "is not on this machine" in str(base("nobody/nothing-of-the-kind"))
     monkeypatch.setattr("modelwright.training.consider.on_this_machine", lambda entry: None)
     assert base("auto") == NO_LANGUAGE_MODEL
+
+
+def test_conversations_are_characters_to_read() -> None:
+    schema = Schema("generation", "text", (Column("messages", "messages"),), "say")
+    assert text_characters(schema, pl.DataFrame({"messages": ["[{}]", None, "[]"]})) == 6
 
 
 def test_other_weights_are_another_model(knowing_model: Path, tmp_path: Path) -> None:

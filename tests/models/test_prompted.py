@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -13,8 +16,10 @@ from modelwright.models.fitting.prompted import fit_few_shot, fit_prompt
 from modelwright.models.predictors import load_predictor, save_predictor
 from modelwright.models.predictors.few_shot import FewShot
 from modelwright.models.predictors.language_model import LanguageModel, _before
-from modelwright.models.text import tokenizer_in
+from modelwright.models.predictors.nearest_answer import NearestAnswer
+from modelwright.models.text import texts_of, tokenizer_in
 from modelwright.records import Column, Schema
+from modelwright.training.stand_ins import STAND_INS
 
 SCHEMA = Schema("generation", "text", (Column("ask", "text"),), "say")
 TEMPLATE = (
@@ -135,6 +140,39 @@ def test_the_nearest_of_several_are_those_of_a_full_sort(by_words: None, colour_
     like_NM = (found._known_MD @ found._known_MD.T).toarray()
     expected = np.argsort(-like_NM, axis=1, kind="stable")[:, :3]
     assert found.nearest_NK(train, 3).tolist() == expected.tolist()
+
+
+def talks(*asked: str) -> pl.DataFrame:
+    """Conversations that ask this, after an exchange that all of them have."""
+    before = [("system", "Be brief."), ("user", "Hello"), ("assistant", "Hi")]
+    turns = [[{"content": text, "role": role} for role, text in (*before, ("user", each))] for each in asked]
+    return pl.DataFrame({"messages": [json.dumps(each) for each in turns]})
+
+
+TALKS = Schema("generation", "text", (Column("messages", "messages"),), "say")
+
+
+@pytest.mark.parametrize("fit", [partial(nearest_answer.fit_nearest_answer, seed=0), STAND_INS["generation"].fit])
+def test_conversations_are_near_by_what_is_said(fit: Callable[..., NearestAnswer], by_words: None) -> None:
+    train = talks("where is the red kite", "how old is the grey cat", "why is the hat so green")
+    found = fit(TALKS, train.with_columns(say=pl.Series(["1", "2", "3"])))
+    assert found.predict(talks("a cat", "is it green", "a kite")).texts_N.tolist() == ["2", "3", "1"]
+
+
+def test_an_encoder_reads_what_is_said_the_question_first(monkeypatch: pytest.MonkeyPatch) -> None:
+    read: list[list[str]] = []
+
+    def embed(folder: Path, texts: list[str]) -> np.ndarray:
+        read.append(texts)
+        return np.eye(len(texts), 2)
+
+    monkeypatch.setattr(nearest_answer, "find_encoder", lambda: Path("encoder"))
+    monkeypatch.setattr("modelwright.models.predictors.nearest_answer.embed", embed)
+    train = talks("where is it", "how old is it").with_columns(say=pl.Series(["1", "2"]))
+    nearest_answer.fit_nearest_answer(TALKS, train, seed=0)
+    assert read == [["where is it\nHi\nHello\nBe brief.", "how old is it\nHi\nHello\nBe brief."]]
+    odd = pl.DataFrame({"messages": ["no turns", "[1]", None]})
+    assert texts_of(TALKS, odd) == ["no turns", "[1]", ""]
 
 
 def test_with_its_examples_it_is_saved_and_answers_alike(

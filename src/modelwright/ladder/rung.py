@@ -79,6 +79,6 @@ def reading_seconds(schema: Schema, train: pl.DataFrame) -> float:
 
 
 def text_characters(schema: Schema, train: pl.DataFrame) -> int:
-    """Characters in all text columns of `train` together."""
-    columns = [column.name for column in schema.inputs if column.kind == "text"]
+    """Characters in all columns of texts and of conversations of `train` together."""
+    columns = [column.name for column in schema.inputs if column.kind in ("text", "messages")]
     return sum(int(train[name].cast(pl.String).str.len_chars().sum() or 0) for name in columns)

@@ -12,6 +12,7 @@ import numpy as np
 import polars as pl
 
 from modelwright.errors import Fault, InputError
+from modelwright.models.features.frame import spoken
 from modelwright.records import Schema
 
 if TYPE_CHECKING:
@@ -90,7 +91,8 @@ def ranges(bounds: np.ndarray, indices: np.ndarray) -> np.ndarray:
 
 
 def texts_of(schema: Schema, examples: pl.DataFrame) -> list[str]:
-    """The text of each example: its input columns, joined by a line break; null is empty."""
+    """The text of each example: its input columns, joined by a line break; null is empty; of turns their words."""
+    examples = spoken(schema, examples)
     columns = [examples[name].cast(pl.String).fill_null("").to_list() for name in schema.names]
     return columns[0] if len(columns) == 1 else ["\n".join(parts) for parts in zip(*columns, strict=True)]
 

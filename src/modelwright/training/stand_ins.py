@@ -13,11 +13,11 @@ from modelwright.models.features.design import fit_design
 from modelwright.models.fitting.chain import fit_chain
 from modelwright.models.fitting.each import label_scores
 from modelwright.models.fitting.linear import logistic, predictor_of, svm
+from modelwright.models.fitting.nearest_answer import nearest_by_words
 from modelwright.models.fitting.ngram import fit_ngram
 from modelwright.models.fitting.ridge import ridge
 from modelwright.models.predictors import Predictor
 from modelwright.models.predictors.linear import Linear
-from modelwright.models.predictors.nearest_answer import NearestAnswer
 from modelwright.records import Schema, Task
 
 STRENGTH, ALPHA = 1.0, 10.0
@@ -60,11 +60,6 @@ def _each_label(schema: Schema, part: pl.DataFrame) -> Linear:
     return Linear(schema, design, scores.weights_FK, scores.bias_K)
 
 
-def _nearest(schema: Schema, part: pl.DataFrame) -> NearestAnswer:
-    design, known_MD = fit_design(schema, part)
-    return NearestAnswer(schema, design, known_MD, part[schema.output].to_list())
-
-
 STAND_INS: dict[Task, StandIn] = {
     "classification": StandIn("a linear model", _linear),
     "regression": StandIn("a linear model", _linear),
@@ -76,7 +71,7 @@ STAND_INS: dict[Task, StandIn] = {
         lambda schema, part: fit_chain(schema, part, seed=0),
         lambda schema: 2e-5 + 2e-6 * (1 + 2 * len(schema.classes)),
     ),
-    "generation": StandIn("the answer to the nearest prompt", _nearest, lambda schema: 6e-6),
+    "generation": StandIn("the answer to the nearest prompt", nearest_by_words, lambda schema: 6e-6),
     "language-modeling": StandIn(
         "an n-gram model", lambda schema, part: fit_ngram(schema, part, seed=0, order=ORDER), lambda schema: 3e-6
     ),

@@ -134,8 +134,11 @@ def can_bend(schema: Schema, examples: pl.DataFrame) -> bool:
 
 
 def text_groups(schema: Schema) -> list[tuple[str, ...]]:
-    """The text columns that are read as one text: all where text is all there is, each alone in a table."""
-    columns = of_kind(schema, "text")
+    """The text columns that are read as one text: all where text is all there is, each alone in a table.
+
+    Conversations are among them, as the words that `frame.spoken` makes of them.
+    """
+    columns = of_kind(schema, "text", "messages")
     if schema.kind == "text":
         return [columns] if columns else []
     return [(name,) for name in columns]

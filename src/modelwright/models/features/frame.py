@@ -7,10 +7,13 @@ Dimensions: N examples, P columns.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 
 import numpy as np
 import polars as pl
+
+from modelwright.records import Schema
 
 DATE_PARTS = ("elapsed days", "year", "month", "day", "weekday", "hour", "minute")
 """What `date_parts_NP` makes of a date; elapsed days count from 1970."""
@@ -82,6 +85,27 @@ def texts(examples: pl.DataFrame, names: Sequence[str]) -> list[str]:
     if len(columns) == 1:
         return columns[0]
     return ["\n".join(parts).strip() for parts in zip(*columns, strict=True)]
+
+
+def spoken(schema: Schema, examples: pl.DataFrame) -> pl.DataFrame:
+    """`examples` with the words of each conversation in place of its turns: what is compared, counted and learnt from.
+
+    The last turn stands first: it is what asks, and an encoder reads no further than its limit.
+    """
+    names = [column.name for column in schema.inputs if column.kind == "messages"]
+    said = {name: [_words(each) for each in strings(examples, name)] for name in names}
+    return examples.with_columns(pl.Series(name, words, pl.String) for name, words in said.items())
+
+
+def _words(conversation: str | None) -> str | None:
+    """The words of a list of turns; what is no such list stays as it is."""
+    try:
+        turns = json.loads(conversation or "")
+    except (ValueError, RecursionError):
+        return conversation
+    if not isinstance(turns, list) or not all(isinstance(turn, dict) for turn in turns):
+        return conversation
+    return "\n".join(str(turn.get("content") or "") for turn in reversed(turns))
 
 
 def dates(examples: pl.DataFrame, name: str) -> pl.Series:

@@ -7,6 +7,7 @@ import polars as pl
 
 from modelwright.models.encode import find_encoder
 from modelwright.models.features.design import fit_design
+from modelwright.models.features.frame import spoken
 from modelwright.models.predictors.nearest_answer import NearestAnswer, placed
 from modelwright.records import Schema
 
@@ -18,9 +19,13 @@ def fit_nearest_answer(schema: Schema, train: pl.DataFrame, *, seed: int) -> Nea
     """The prompts of `train` with their answers, a random KNOWN of them where there are more."""
     if len(train) > KNOWN:
         train = train[np.sort(np.random.default_rng(seed).permutation(len(train))[:KNOWN])]
-    answers = train[schema.output].to_list()
     encoder = find_encoder()
-    if encoder is not None:
-        return NearestAnswer(schema, encoder, placed(encoder, schema, train), answers)
-    design, known_MD = fit_design(schema, train)
-    return NearestAnswer(schema, design, known_MD, answers)
+    if encoder is None:
+        return nearest_by_words(schema, train)
+    return NearestAnswer(schema, encoder, placed(encoder, schema, train), train[schema.output].to_list())
+
+
+def nearest_by_words(schema: Schema, train: pl.DataFrame) -> NearestAnswer:
+    """All prompts of `train` with their answers, placed by their words."""
+    design, known_MD = fit_design(schema, spoken(schema, train))
+    return NearestAnswer(schema, design, known_MD, train[schema.output].to_list())

@@ -15,7 +15,7 @@ import polars as pl
 from modelwright.data.parts import objects
 from modelwright.models.encode import REMEMBERED_FROM, copy_encoder, embed
 from modelwright.models.features.design import Design
-from modelwright.models.features.frame import texts
+from modelwright.models.features.frame import spoken, texts
 from modelwright.models.features.stored import load_state, save_state
 from modelwright.models.predictors import Predictions
 from modelwright.records import Schema
@@ -108,6 +108,7 @@ class NearestAnswer:
 
 def placed(place: Path | Design, schema: Schema, examples: pl.DataFrame) -> np.ndarray | csr_matrix:
     """Where the prompts of `examples` lie, (N, D)."""
+    asked = spoken(schema, examples)
     if isinstance(place, Path):
-        return embed(place, texts(examples, schema.names))
-    return place.transform(examples)
+        return embed(place, texts(asked, schema.names))
+    return place.transform(asked)
