@@ -12,6 +12,7 @@ import pytest
 import torch
 
 from modelwright.models import asking, chat
+from modelwright.models.generate import generated
 from modelwright.models.language import language_from_scratch, surprise
 from modelwright.models.predictors import language_model as module
 from modelwright.models.predictors import load_predictor, save_predictor
@@ -93,6 +94,51 @@ def test_completions_repeat_by_seed_and_do_not_depend_on_company(model: Language
     assert len(model.complete(["the mat " * 100], max_tokens=200)) == 1  # cut to what the model reads at once
 
 
+SET = {
+    "repetition_penalty": 9.0,
+    "no_repeat_ngram_size": 1,
+    "min_new_tokens": 12,
+    "suppress_tokens": [5, 6, 7],
+    "begin_suppress_tokens": list(range(2, 200)),
+    "num_beams": 3,
+    "do_sample": True,
+    "temperature": 0.1,
+    "top_k": 1,
+    "top_p": 0.1,
+    "min_p": 0.9,
+}
+
+
+def test_what_a_checkpoint_sets_for_others_changes_no_answer(
+    model: LanguageModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The likeliest tokens are those of plain scores, one after the other; draws are from all of them."""
+    from transformers import GenerationConfig
+
+    def written() -> list[str]:
+        return [
+            *model.complete(["the cat", "a"], max_tokens=12),
+            *model.complete(["the cat", "a"], max_tokens=12, temperature=2.0, seed=1),
+        ]
+
+    before = written()
+    ids = torch.tensor([[model.tokenizer.bos_token_id, *model.tokenizer("the cat")["input_ids"]]])
+    begun = ids.shape[1]
+    with torch.no_grad():
+        for _ in range(12):
+            ids = torch.cat([ids, model.network.model(input_ids=ids).logits[:, -1:].argmax(-1)], dim=1)
+    assert before[0] == model._texts(ids[:, begun:].tolist(), [model.tokenizer.eos_token_id])[0]
+    monkeypatch.setattr(model.network.model, "generation_config", GenerationConfig(**SET))
+    assert written() == before
+
+
+def test_a_draw_may_be_any_token(model: LanguageModel) -> None:
+    """With nearly even chances a thousand draws of 300 tokens are more than fifty, the default of transformers."""
+    torch.manual_seed(0)
+    drawn = generated(model.network.model, [[0]] * 1000, pad=0, stops=[0], max_tokens=1, temperature=1e6)
+    assert len({row[0] for row in drawn}) > 200
+
+
 def test_saved_it_opens_in_plain_transformers_and_answers_alike(model: LanguageModel, tmp_path: Path) -> None:
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
@@ -146,7 +192,7 @@ def test_what_the_template_puts_before_an_answer_is_no_part_of_it(
     examples = pl.DataFrame({"ask": ["a", "a", "a"], "say": ["the cat", "the dog", "a dog"]})
     written = ["<think>\n\n</think>\n\nthe cat", "the dog", "<think>\na log?\n</think>\n\na dog"]
     rows = [[*tokenizer(text)["input_ids"], tokenizer.eos_token_id, 5] for text in written]
-    monkeypatch.setattr(module, "_generated", lambda *given, **options: rows)
+    monkeypatch.setattr(module, "generated", lambda *given, **options: rows)
     assert predictor.predict(examples).texts_N.tolist() == ["the cat", "the dog", written[2]]
     answer, lead = (len(tokenizer(text)["input_ids"]) for text in ("the cat", "<think>\n\n</think>"))
     assert predictor.asking.answer_tokens(examples[:1], max_length=64) == lead + answer + 8

@@ -121,13 +121,13 @@ def test_nothing_is_written_behind_the_end_of_an_answer(
     from modelwright.models.predictors import language_model
 
     rows: list[list[list[int]]] = []
-    real = language_model._generated
+    real = language_model.generated
 
     def kept(*given: object, **options: object) -> list[list[int]]:
         rows.append(real(*given, **options))
         return rows[-1]
 
-    monkeypatch.setattr(language_model, "_generated", kept)
+    monkeypatch.setattr(language_model, "generated", kept)
     predictor = fit_prompt(SCHEMA, colour_questions, seed=0, base=knowing_model)
     predictor.predict(colour_questions)
     assert predictor.preparation.max_new_tokens >= 9

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -14,6 +14,7 @@ import numpy as np
 import polars as pl
 
 from modelwright.data.parts import objects
+from modelwright.models.generate import generated
 from modelwright.models.portions import by_length
 from modelwright.models.predictors import Predictions
 from modelwright.models.predictors.prepared import load_preparation, save_preparation
@@ -210,14 +211,14 @@ class LanguageModel:
         for first in range(0, len(order), TOGETHER):
             chosen = order[first : first + TOGETHER]
             ended = list(stops) or [self.tokenizer.eos_token_id]
-            rows = _generated(
+            rows = generated(
                 self.network.model,
                 [prompts[position] for position in chosen],
                 pad=int(self.tokenizer.pad_token_id),
-                max_new_tokens=max_tokens,
-                eos_token_id=ended,
+                stops=ended,
+                max_tokens=max_tokens,
+                temperature=temperature,
                 over=partial(self._over, stops=ended, ends=ends) if ends else None,
-                **({"do_sample": True, "temperature": temperature} if temperature > 0 else {"do_sample": False}),
             )
             for position, text in zip(chosen, self._texts(rows, ended), strict=True):
                 found[position] = _before(text, ends)
@@ -255,34 +256,6 @@ class LanguageModel:
 
         preparation = load_preparation(Wording, folder)
         return cls(schema, language_in(folder, "causal").eval(), preparation, tokenizer_from(folder))
-
-
-def _generated(
-    model: Any, prompts: list[Sequence[int]], *, pad: int, over: Callable[..., list[bool]] | None, **options: Any
-) -> list[list[int]]:
-    """The tokens that transformers' `generate` puts after each prompt; `over` says of them which answers are done."""
-    import torch
-
-    longest = max(map(len, prompts))
-    ids_nT = torch.full((len(prompts), longest), pad)
-    mask_nT = torch.zeros_like(ids_nT)
-    for row, prompt in enumerate(prompts):  # padded on the left: the next token follows on the right
-        ids_nT[row, longest - len(prompt) :] = torch.tensor(prompt)
-        mask_nT[row, longest - len(prompt) :] = 1
-    device = next(model.parameters()).device
-
-    def done(longer_nT: Any, scores: Any) -> Any:
-        assert over is not None
-        return torch.tensor(over(longer_nT[:, longest:].tolist()), device=longer_nT.device)
-
-    if over is not None:
-        options["stopping_criteria"] = [done]
-    with torch.inference_mode():
-        longer_nT = model.generate(
-            input_ids=ids_nT.to(device), attention_mask=mask_nT.to(device), pad_token_id=pad, **options
-        )
-    tokens: list[list[int]] = longer_nT[:, longest:].tolist()
-    return tokens
 
 
 def _before(text: str, ends: Sequence[str]) -> str:
