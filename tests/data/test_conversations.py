@@ -220,3 +220,52 @@ def test_a_problem_of_conversations_is_gathered(tmp_path: Path) -> None:
     assert found.test is not None and found.test["answer"].to_list() == [f"{n}!" for n in range(5)]
     assert found.dropped.select("position", "reason").rows() == [(7, "no_assistant_turn")]
     assert found.count == COUNT + 5
+
+
+def solved(*turns: str) -> str:
+    """A conversation of the user and the assistant in turn."""
+    return json.dumps([said(("user", "assistant")[number % 2], text) for number, text in enumerate(turns)])
+
+
+def test_a_column_beside_the_turns_is_the_answer_where_the_problem_says_so() -> None:
+    """A worked solution is not the answer then; a conversation that ends with the user is answered as it stands."""
+    turns = [solved("6 x 7?", "It is 42."), solved("6 x 7?"), solved("Hi", "Hello", "6 x 7?", "42, of course."), "[]"]
+    frame = pl.DataFrame({"messages": turns, "answer": [42, 42, None, 42], "__position__": range(4)})
+    found = conversations(frame, task="generation", output="answer")
+    assert found is not None and found.output == "answer"
+    assert found.frame["answer"].to_list() == ["42", "42"]
+    assert [json.loads(each) for each in found.frame["messages"]] == [[said("user", "6 x 7?")]] * 2
+    assert [(each.position, each.reason) for each in found.dropped] == [(2, "empty_answer"), (3, "misplaced_turn")]
+    assert "'answer' is what is answered, in place of the assistant's last words" in found.notes
+    assert conversations(frame, task="auto", output="answer") is None  # a number, or a label, of the whole
+
+
+def test_no_column_gives_way_to_the_conversation_in_silence() -> None:
+    frame = pl.DataFrame(
+        {
+            "conversations": [solved("6 x 7?", "It is 42.")],
+            "answer": ["42"],
+            "answer_2": ["43"],
+            "messages": ["2"],
+            "__position__": [0],
+        }
+    )
+    found = conversations(frame, task="auto")
+    assert found is not None and found.output == "answer_3"
+    assert found.frame.select("answer", "answer_2", "answer_3").row(0) == ("42", "43", "It is 42.")
+    assert "the column 'messages' is left out: the turns take its name" in found.notes
+    again = conversations(frame, task="generation", output="answer_3", inputs="messages")
+    assert again is not None and again.frame.equals(found.frame)
+
+
+def test_a_problem_whose_answers_stand_beside_the_turns_is_gathered(tmp_path: Path) -> None:
+    rows = [{"messages": json.loads(solved(f"{n}?", f"It is {n}.")), "answer": n} for n in range(COUNT)]
+    (tmp_path / "chat.json").write_text(json.dumps(rows))
+    (tmp_path / "test.json").write_text(json.dumps(rows[:5]))
+    stated = {"name": "chat", "task": "generation", "output": "answer"}
+    problem, _ = parse({**stated, "data": {"source": "chat.json", "test": "test.json"}})
+    found = gather(problem, folder=tmp_path, progress=None)
+    assert found.schema.inputs == (Column("messages", "messages"),)
+    assert found.examples["answer"].to_list() == [str(n) for n in range(COUNT)]
+    assert found.test is not None and found.test["answer"].to_list() == [str(n) for n in range(5)]
+    assert json.loads(found.examples["messages"][0]) == [said("user", "0?")]

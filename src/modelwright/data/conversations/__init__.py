@@ -16,6 +16,7 @@ from modelwright.data.conversations.forms import Form, form_of
 from modelwright.data.conversations.turns import (
     Turn,
     Unfit,
+    answered_with,
     asked_and_answered,
     clean_text,
     encoded,
@@ -53,11 +54,18 @@ def conversations(
     Args:
         frame: As a source gives it, with POSITION: lists and objects are JSON text.
         task: As the problem says; only "auto" and "generation" are for conversations.
-        output: The column that the person wants predicted; None where it is not said.
+        output: The column that the person wants predicted; None where it is not said. A column beside the turns is what
+            generation answers, in place of the assistant's last words.
         inputs: The columns that the person wants it predicted from; "*" where it is not said.
     """
     form = form_of(frame, stated=task == "generation") if task in ("auto", "generation") else None
-    if form is None or output not in (None, form.output, form.columns.get("turns")):
+    if form is None:
+        return None
+    beside = output if output in frame.columns and output not in form.columns.values() else None
+    name = beside or form.output_in(frame.columns)
+    if beside and (task != "generation" or beside == MESSAGES):
+        return None
+    if output not in (None, name, form.columns.get("turns")):
         return None
     named = (inputs,) if isinstance(inputs, str) else inputs
     if "*" not in named and named != (MESSAGES,) and set(named) - set(form.columns.values()):
@@ -67,9 +75,11 @@ def conversations(
     dropped: list[Dropped] = []
     extra = 0
     read, used = _READERS[form.name], list(form.columns.values())
-    for position, row in zip(frame[POSITION], frame.select(used).iter_rows(), strict=True):
+    given = frame[beside].to_list() if beside else [None] * len(frame)
+    for position, row, right in zip(frame[POSITION], frame.select(used).iter_rows(), given, strict=True):
         try:
             turns = read(dict(zip(form.columns, row, strict=True)))
+            turns = answered_with(turns, right) if beside else turns
             before, answer = asked_and_answered(turns)
         except Unfit as unfit:
             dropped.append(Dropped(position, unfit.reason, f"example {position}: {unfit.found}"))
@@ -80,11 +90,16 @@ def conversations(
         asked.append(encoded(before))
         answers.append(answer)
     others = frame.drop(used)
-    columns = [pl.Series(MESSAGES, asked, pl.String), pl.Series(form.output, answers, pl.String)]
-    found = others.drop({MESSAGES, form.output} & set(others.columns)).with_columns(columns)
-    notes = [_said(form), *([f"in {extra:,} of them turns after the last answer are left out"] if extra else [])]
+    columns = [pl.Series(MESSAGES, asked, pl.String), pl.Series(name, answers, pl.String)]
+    found = others.drop({MESSAGES, name} & set(others.columns)).with_columns(columns)
     kept = found.filter(pl.col(MESSAGES).is_not_null())
-    return Conversations(kept, tuple(dropped), form.output, tuple(notes))
+    told = [
+        (beside, f"{beside!r} is what is answered, in place of the assistant's last words"),
+        (MESSAGES in others.columns, f"the column {MESSAGES!r} is left out: the turns take its name"),
+        (extra, f"in {extra:,} of them turns after the last answer are left out"),
+    ]
+    notes = [_said(form), *(note for holds, note in told if holds)]
+    return Conversations(kept, tuple(dropped), name, tuple(notes))
 
 
 def inferred_from(found: Conversations) -> Inferred:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from itertools import chain, count
 
 import polars as pl
 
@@ -29,10 +30,13 @@ class Form:
     columns: dict[str, str]
     why: str
 
-    @property
-    def output(self) -> str:
-        """The column that holds the right answers, once the frame is converted."""
-        return self.columns.get("answer", "answer")
+    def output_in(self, columns: Iterable[str]) -> str:
+        """What the right answers are called once a frame of these columns is converted: as none beside the form is."""
+        if "answer" in self.columns:
+            return self.columns["answer"]
+        taken = set(columns) - set(self.columns.values())
+        names = chain(["answer"], (f"answer_{number}" for number in count(2)))
+        return next(name for name in names if name not in taken)
 
 
 def form_of(frame: pl.DataFrame, *, stated: bool) -> Form | None:

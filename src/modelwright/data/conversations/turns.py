@@ -117,6 +117,12 @@ def with_tools(turns: list[Turn], tools: str | None) -> list[Turn]:
     return [{"role": "system", "content": said}, *turns]
 
 
+def answered_with(turns: list[Turn], answer: Any) -> list[Turn]:
+    """`turns` with `answer` in place of the assistant's words that they end with, or after the last turn."""
+    before = turns[:-1] if turns and turns[-1]["role"] == "assistant" else turns
+    return [*before, {"role": "assistant", "content": "" if answer is None else clean_text(str(answer))}]
+
+
 def asked_and_answered(turns: list[Turn]) -> tuple[list[Turn], str]:
     """The turns before the last one of the assistant, and its content.
 
