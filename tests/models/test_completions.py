@@ -9,9 +9,11 @@ import polars as pl
 import pytest
 
 from modelwright.errors import InputError
+from modelwright.models.asking import Asking
 from modelwright.models.chat import ChatTemplate, chat_template, questions_of, roles_of, talks_of
 from modelwright.models.completions import IGNORED, Completions, chats
 from modelwright.models.endings import check_stop, settle_ends, stop_ids
+from modelwright.models.marking import Encoder
 from modelwright.models.vocabulary import learn_tokenizer
 from modelwright.records import Column, Schema
 
@@ -240,6 +242,33 @@ def test_what_is_too_long_loses_its_oldest_turns_and_then_the_beginning_of_the_q
             )
         else:
             assert text.count("three") == 40 and found.notes == ("1 of 1 lost their oldest turns",)
+
+
+@pytest.mark.parametrize(("room", "kept"), [(290, 2), (200, 1), (60, 1)])
+def test_a_prompt_that_is_too_long_is_shortened_as_in_training(room: int, kept: int) -> None:
+    """Where it begins and how its turns are headed is what the model has learnt from."""
+    tokenizer, how = made("byte_level", CHATML)
+    schema = Schema("generation", "text", (Column("messages", "messages"),), "answer")
+    asking = Asking(schema, tokenizer, how, Encoder(tokenizer, how.stop))
+    turns = talk("one " * 40, "first", "two " * 40, "second", "three " * 40, system="Be brief.")
+    (ids,) = asking.after([turns], [()], room=room)
+    text = tokenizer.decode(ids)
+    assert len(ids) <= room
+    assert text.startswith("<|im_start|>system\nBe brief.<|im_end|>\n<|im_start|>user\n")
+    assert text.endswith("three three <|im_end|>\n<|im_start|>assistant\n")
+    assert text.count("<|im_start|>user") == kept
+    learnt_from = chats(how, tokenizer, [[*turns, turn("assistant", "")]], max_length=room + 2)
+    assert ids_of(learnt_from, 0)[: len(ids)] == ids
+
+
+def test_what_does_not_fit_without_a_question_loses_its_beginning() -> None:
+    tokenizer, how = made("byte_level", CHATML)
+    schema = Schema("generation", "text", (Column("messages", "messages"),), "answer")
+    asking = Asking(schema, tokenizer, how, Encoder(tokenizer, how.stop))
+    turns = talk("What is a kite?", system="Be brief. " * 20)
+    (ids,) = asking.after([turns], [()], room=12)
+    assert len(ids) == 12 and tokenizer.decode(ids).endswith("<|im_start|>assistant\n")
+    assert asking.after([[]], [()], room=1) == [ids[-1:]]
 
 
 def test_a_batch_is_padded_and_padding_carries_no_loss() -> None:

@@ -20,6 +20,7 @@ from modelwright.models.chat import (
 from modelwright.models.completions import Completions, chats
 from modelwright.models.endings import stop_ids
 from modelwright.models.marking import Encoder
+from modelwright.models.written import shorter
 from modelwright.records import Schema
 
 if TYPE_CHECKING:
@@ -54,10 +55,7 @@ class Asking:
         return chats(self.template, self.tokenizer, talks_of(self.schema, examples), max_length=max_length)
 
     def prompts(self, examples: pl.DataFrame, *, room: int) -> list[list[int]]:
-        """What the model is asked, as tokens, `room` of them at most.
-
-        Of what is too long the oldest exchanges go first, then the beginning.
-        """
+        """What the model is asked, as tokens, `room` of them at most; what is too long is shortened as in `after`."""
         return self.after(questions_of(self.schema, examples), [()] * len(examples), room=room)
 
     def after(
@@ -65,7 +63,8 @@ class Asking:
     ) -> list[list[int]]:
         """What the model is asked after it was shown how others were answered, as tokens, `room` of them at most.
 
-        Of what is too long the first examples go first, then the oldest exchanges, then the beginning.
+        Of what is too long the first examples go first; then it is shortened as what is learnt is: the oldest exchanges
+        go, then the beginning of the question. Only what does not fit with next to no question loses its first tokens.
 
         Args:
             asked: The turns of each question.
@@ -73,16 +72,21 @@ class Asking:
             room: In tokens.
         """
         found: list[list[int]] = [[] for _ in asked]
-        left = {place: list(before) for place, before in enumerate(shown)}
+        left = {place: (list(before), turns) for place, (before, turns) in enumerate(zip(shown, asked, strict=True))}
         while left:
-            talks = {place: _led_up_to(before, asked[place]) for place, before in left.items()}
-            tokens = self.encoder.ids([self.template.render(turns, ask=True).text for turns in talks.values()])
-            for (place, turns), ids in zip(talks.items(), tokens, strict=True):
-                if len(ids) > room and left[place]:
-                    del left[place][0]
-                    continue
-                found[place] = ids if len(ids) <= room else self._shorter(turns, room)
-                del left[place]
+            texts = [self.template.render(_led_up_to(*each), ask=True).text for each in left.values()]
+            for place, ids in zip(list(left), self.encoder.ids(texts), strict=True):
+                before, turns = left[place]
+                if len(ids) <= room:
+                    found[place] = ids
+                    del left[place]
+                elif before:
+                    left[place] = before[1:], turns
+                elif less := shorter(turns, length=len(ids), max_length=room):
+                    left[place] = before, less[0]
+                else:
+                    found[place] = ids[len(ids) - room :]
+                    del left[place]
         return found
 
     def answer_tokens(self, examples: pl.DataFrame, *, max_length: int) -> int:
@@ -102,16 +106,6 @@ class Asking:
     def stops(self) -> tuple[int, ...]:
         """The tokens at which an answer ends."""
         return stop_ids(self.tokenizer, self.template)
-
-    def _shorter(self, turns: list[Turn], room: int) -> list[int]:
-        system = [turn for turn in turns[:1] if turn["role"] == "system"]
-        rest = turns[len(system) :]
-        while True:
-            (ids,) = self.encoder.ids([self.template.render([*system, *rest], ask=True).text])
-            later = next((at for at in range(1, len(rest)) if rest[at]["role"] == "user"), None)
-            if len(ids) <= room or later is None:
-                return ids[max(0, len(ids) - room) :]
-            rest = rest[later:]
 
 
 def _led_up_to(shown: Sequence[list[Turn]], asked: list[Turn]) -> list[Turn]:

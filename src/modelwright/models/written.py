@@ -96,22 +96,39 @@ def shortened(template: ChatTemplate, each: Written, *, length: int, max_length:
     Raises:
         Unfit: what is left is the answer and what must stand before it.
     """
-    system = [turn for turn in each.turns[:1] if turn["role"] == "system"]
-    rest = list(each.turns[len(system) :])
+    less = shorter(each.turns, length=length, max_length=max_length)
+    if less is None:
+        raise Unfit("too_long", f"without its question it takes more than {max_length:,} tokens")
+    turns, how = less
+    found = _write(template, each.index, turns)
+    return replace(found, done=found.done | each.done | {how})
+
+
+def shorter(turns: Sequence[Turn], *, length: int, max_length: int) -> tuple[list[Turn], str] | None:
+    """The turns without the oldest exchanges, or with less of the only question left, and which of the two.
+
+    They may still be too long, as characters are counted and not tokens. None where nothing is left to be shortened.
+
+    Args:
+        turns: What is asked, or with an answer to it at the end; the system turn stays.
+        length: Their tokens, as the template writes them.
+        max_length: Those that they may have.
+    """
+    system = [turn for turn in turns[:1] if turn["role"] == "system"]
+    rest = list(turns[len(system) :])
     users = [place for place, turn in enumerate(rest) if turn["role"] == "user"]
-    excess = (length - max_length) * sum(len(turn["content"]) for turn in each.turns) / length  # in characters, or less
+    excess = (length - max_length) * sum(len(turn["content"]) for turn in turns) / length  # in characters, or less
     if len(users) > 1:
         sizes = {place: sum(len(turn["content"]) for turn in rest[:place]) for place in users[1:]}
         oldest = next((place for place, size in sizes.items() if size >= excess), users[-1])
-        kept, how = rest[oldest:], CUT_TURNS
-    else:
-        question = rest[0]["content"]
-        less = question[min(int(excess) + 1, len(question) - 1) :].lstrip()
-        if users != [0] or not less or less == question:
-            raise Unfit("too_long", f"without its question it takes more than {max_length:,} tokens")
-        kept, how = [{"role": "user", "content": less}, *rest[1:]], CUT_QUESTION
-    found = _write(template, each.index, [*system, *kept])
-    return replace(found, done=found.done | each.done | {how})
+        return [*system, *rest[oldest:]], CUT_TURNS
+    if users != [0]:
+        return None
+    question = rest[0]["content"]
+    less = question[min(int(excess) + 1, len(question) - 1) :].lstrip()
+    if not less or less == question:
+        return None
+    return [*system, {"role": "user", "content": less}, *rest[1:]], CUT_QUESTION
 
 
 def _write(template: ChatTemplate, index: int, turns: Sequence[Turn]) -> Written:
