@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from typing import Any
 
 import numpy as np
@@ -317,6 +318,22 @@ def test_end_and_padding_are_chosen_by_rule() -> None:
     assert (alone.eos_token, alone.pad_token) == ("</s>", "</s>")
     with pytest.raises(InputError, match="its embedding has no row to spare"):
         settle_ends(bare(), ["<|end|> stands here"], model="m", rows=1)
+
+
+def test_tokens_that_the_model_has_no_row_for_are_not_used() -> None:
+    """They were added to the tokenizer, and the model was not resized."""
+    grown = bare("</s>")
+    rows = len(grown)
+    grown.add_special_tokens({"eos_token": "</s>", "pad_token": "<pad>"})
+    whole, named = copy.deepcopy(grown), copy.deepcopy(grown)
+    notes = settle_ends(grown, ["<|pad|> stands here"], model="m", rows=rows)
+    assert grown.pad_token == "</s>"
+    assert notes == ("the model has no row for the pad_token '<pad>': batches are filled up with '</s>'",)
+    assert settle_ends(named, [], model="m", rows=rows) and named.pad_token == "<|pad|>"
+    assert settle_ends(whole, [], model="m", rows=rows + 1) == () and whole.pad_token == "<pad>"
+    whole.eos_token = "<pad>"
+    with pytest.raises(InputError, match=f"'<pad>' is number {rows}, and its embedding has {rows} rows.*resize"):
+        settle_ends(whole, [], model="m", rows=rows)
 
 
 def test_a_part_of_a_dataset_becomes_conversations() -> None:

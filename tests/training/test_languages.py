@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -167,6 +168,18 @@ def test_an_interrupted_run_ends_alike(task: str, request: pytest.FixtureRequest
 def test_a_model_that_goes_on_with_nothing_is_refused(texts: Dataset, tiny_encoder: Path, tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"model\.base"):
         planned(texts, asked("language-modeling", tiny_encoder), tmp_path, "bits_per_byte")
+
+
+def test_a_token_to_pad_with_that_has_no_row_is_told(texts: Dataset, tiny_language: Path, tmp_path: Path) -> None:
+    base = tmp_path / "base"
+    shutil.copytree(tiny_language, base)
+    tokenizer = tokenizer_in(base)
+    tokenizer.add_special_tokens({"pad_token": "<pad>"})
+    tokenizer.save_pretrained(base)
+    made = planned(texts, asked("language-modeling", base, batch_size=16), tmp_path, "bits_per_byte")
+    assert made.preflight is not None
+    told = "the model has no row for the pad_token '<pad>': batches are filled up with '<|pad|>'"
+    assert told in made.preflight.notes
 
 
 def test_what_a_model_knows_without_training_is_where_training_starts(

@@ -28,9 +28,9 @@ PADS = (PAD, "<pad>", "[PAD]", "<|finetune_right_pad_id|>", "<|reserved_special_
 def settle_ends(tokenizer: Any, texts: Iterable[str], *, model: str, rows: int | None = None) -> tuple[str, ...]:
     """What was chosen, in words, after `tokenizer` was given an end token and a token to pad with.
 
-    Its own stay as they are. Else the first of its control tokens that is called as one of ENDS or PADS and stands in
-    no text; else a new one, where the model has a row to spare for it. An end token must be found so; padding is done
-    with the end token where nothing else is there.
+    Its own stay as they are where the model has a row for them. Else the first of its control tokens that is called as
+    one of ENDS or PADS and stands in no text; else a new one, where the model has a row to spare for it. An end token
+    must be found so; padding is done with the end token where nothing else is there.
 
     Args:
         tokenizer: Changed in place.
@@ -39,16 +39,18 @@ def settle_ends(tokenizer: Any, texts: Iterable[str], *, model: str, rows: int |
         rows: How many tokens the model's embedding has; None where it is made to fit the tokenizer.
 
     Raises:
-        InputError: there is no token that can end an answer.
+        InputError: there is no token that can end an answer, or the model has no row for the tokenizer's own.
     """
-    if tokenizer.eos_token_id is not None and tokenizer.pad_token_id is not None:
+    rowless = _rowless(tokenizer, model, rows)
+    if tokenizer.eos_token_id is not None and tokenizer.pad_token_id is not None and not rowless:
         return ()
-    control = control_tokens(tokenizer)
+    control = [name for name in control_tokens(tokenizer) if _has_row(tokenizer, name, rows)]
     wanted = {name for name in (*ENDS, *PADS) if name in control or name in (END, PAD)}
     standing = {name for text in texts for name in wanted if name in text}
     notes = []
     for what, names, new in (("eos_token", ENDS, END), ("pad_token", PADS, PAD)):
-        if getattr(tokenizer, what) is not None:  # the names of a tokenizer's tokens are attributes
+        own = getattr(tokenizer, what)  # the names of a tokenizer's tokens are attributes
+        if own is not None and own != rowless:
             continue
         taken = {tokenizer.eos_token, tokenizer.pad_token}
         chosen = next((name for name in names if name in control and name not in standing | taken), None)
@@ -62,9 +64,30 @@ def settle_ends(tokenizer: Any, texts: Iterable[str], *, model: str, rows: int |
             found += ", and its embedding has no row to spare"
             raise InputError(Fault("model.base", found, "an end token", todo))
         setattr(tokenizer, what, chosen or tokenizer.eos_token)
+        why = f"the tokenizer has no {what}" if own is None else f"the model has no row for the {what} {own!r}"
         word = "answers end with" if what == "eos_token" else "batches are filled up with"
-        notes.append(f"the tokenizer has no {what}: {word} {chosen or tokenizer.eos_token!r}")
+        notes.append(f"{why}: {word} {chosen or tokenizer.eos_token!r}")
     return tuple(notes)
+
+
+def _rowless(tokenizer: Any, model: str, rows: int | None) -> str | None:
+    """The tokenizer's token to pad with, where the model has no row for it: it was added, and the model never grew.
+
+    Raises:
+        InputError: there is no row for its end token.
+    """
+    end, pad = tokenizer.eos_token, tokenizer.pad_token
+    if end is not None and not _has_row(tokenizer, end, rows):
+        found = (
+            f"{model}: its end token {end!r} is number {tokenizer.eos_token_id:,}, and its embedding has {rows:,} rows"
+        )
+        todo = "resize the model to its tokenizer (resize_token_embeddings) and save it, or set another eos_token"
+        raise InputError(Fault("model.base", found, "a row for the end token", todo))
+    return pad if pad is not None and not _has_row(tokenizer, pad, rows) else None
+
+
+def _has_row(tokenizer: Any, name: str, rows: int | None) -> bool:
+    return rows is None or int(tokenizer.convert_tokens_to_ids(name)) < rows
 
 
 def stop_ids(tokenizer: Any, template: ChatTemplate, given: int | Sequence[int] | None = None) -> tuple[int, ...]:

@@ -52,7 +52,7 @@ def build_language(
 
     torch.manual_seed(settings["seed"])
     note("loading the model" if isinstance(base, Path) else "learning a vocabulary")
-    network, tokenizer = _network(schema, train, base, settings)
+    network, tokenizer, settled = _network(schema, train, base, settings)
     network.to(device or best_device())
     note("reading the examples")
     predictor = LanguageModel(schema, network, Wording(max_length=settings["max_length"]), tokenizer)
@@ -68,11 +68,14 @@ def build_language(
         objective=OBJECTIVES["causal"](),
         settings=settings,
         base=base,
-        notes=notes,
+        notes=(*settled, *notes),
     )
 
 
-def _network(schema: Schema, train: pl.DataFrame, base: Path | str, settings: dict[str, Any]) -> tuple[Language, Any]:
+def _network(
+    schema: Schema, train: pl.DataFrame, base: Path | str, settings: dict[str, Any]
+) -> tuple[Language, Any, tuple[str, ...]]:
+    """The model, its tokenizer, and what had to be chosen for it, in words."""
     from modelwright.models.language import language_from_scratch, language_in
     from modelwright.models.text import tokenizer_in
     from modelwright.models.vocabulary import learn_tokenizer
@@ -82,8 +85,8 @@ def _network(schema: Schema, train: pl.DataFrame, base: Path | str, settings: di
         texts += train[schema.output].cast(pl.String).fill_null("").to_list()
     if isinstance(base, Path):
         network, tokenizer = language_in(base, "causal"), tokenizer_in(base)
-        settle_ends(tokenizer, texts, model=base.name, rows=network.vocabulary.out_features)
-        return network, tokenizer
+        settled = settle_ends(tokenizer, texts, model=base.name, rows=network.vocabulary.out_features)
+        return network, tokenizer, settled
     entry = catalogue()[base]
     if entry.kind != "language" or entry.family is None:
         raise InputError(Fault("model.base", f"{base!r} takes {entry.kind}", "a language model"))
@@ -95,7 +98,7 @@ def _network(schema: Schema, train: pl.DataFrame, base: Path | str, settings: di
         "eos_token_id": tokenizer.eos_token_id,
         "pad_token_id": tokenizer.pad_token_id,
     }
-    return language_from_scratch(entry.family, "causal", {**entry.config, **sizes}), tokenizer
+    return language_from_scratch(entry.family, "causal", {**entry.config, **sizes}), tokenizer, ()
 
 
 def _set_wording(predictor: LanguageModel, train: pl.DataFrame, *, model: str, scratch: bool) -> None:
