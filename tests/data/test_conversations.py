@@ -259,13 +259,16 @@ def test_no_column_gives_way_to_the_conversation_in_silence() -> None:
 
 
 def test_a_problem_whose_answers_stand_beside_the_turns_is_gathered(tmp_path: Path) -> None:
-    rows = [{"messages": json.loads(solved(f"{n}?", f"It is {n}.")), "answer": n} for n in range(COUNT)]
+    rows = [{"messages": json.loads(solved(f"{n}?", f"It is {n * n}.")), "answer": n * n} for n in range(COUNT)]
     (tmp_path / "chat.json").write_text(json.dumps(rows))
     (tmp_path / "test.json").write_text(json.dumps(rows[:5]))
     stated = {"name": "chat", "task": "generation", "output": "answer"}
     problem, _ = parse({**stated, "data": {"source": "chat.json", "test": "test.json"}})
     found = gather(problem, folder=tmp_path, progress=None)
     assert found.schema.inputs == (Column("messages", "messages"),)
-    assert found.examples["answer"].to_list() == [str(n) for n in range(COUNT)]
-    assert found.test is not None and found.test["answer"].to_list() == [str(n) for n in range(5)]
+    assert found.examples["answer"].to_list() == [str(n * n) for n in range(COUNT)]
+    assert found.test is not None and found.test["answer"].to_list() == [str(n * n) for n in range(5)]
     assert json.loads(found.examples["messages"][0]) == [said("user", "0?")]
+    untold, _ = parse({"name": "chat", "output": "answer", "data": {"source": "chat.json"}})
+    with pytest.raises(SourceError, match="or set task: generation if it lists the turns"):
+        gather(untold, folder=tmp_path, progress=None)

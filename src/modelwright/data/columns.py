@@ -204,7 +204,8 @@ def _text_kind(facts: _Facts, *, is_output: bool) -> tuple[ColumnKind, str | Non
     if words < 2 and name_words(facts.name) & ID_WORDS and not is_output and (found := _named_identifier(facts)):
         return found
     if share_of(facts.sample.str.contains(r"(?s)^\s*(?:\[.*\]|\{.*\})\s*$")) > 0.95:
-        return "text", "holds lists or objects; name it under `input` to use it as text"
+        todo = "name it under `input` to use it as text, or set task: generation if it lists the turns of conversations"
+        return "text", f"holds lists or objects; {todo}"
     many = share >= 0.5 and facts.distinct >= 10
     if (words >= 1.8 and many and share_of(facts.sample.str.contains(r"[^\W\d_]{2}")) > 0.9) or (
         words >= 5 and share >= 0.1 and facts.distinct > 50
