@@ -53,6 +53,12 @@ def test_files_that_cannot_grow_stop_a_run_that_goes_on_when_they_can(done: dict
     assert "File too large" in done["said"] and "the ones before are intact. Make room and run" in done["said"]
 
 
+def test_a_log_line_that_finds_no_room_stops_a_run_that_goes_on_when_it_does(done: dict[str, Any]) -> None:
+    """Of the line of step 21 ten bytes are written: they are cut off again."""
+    assert done["encoder"]["full"]["torn"] == done["encoder"]["whole"]
+    assert "the log could not be written: [Errno 27] File too large" in done["said"]
+
+
 def test_a_disk_that_is_full_stops_a_run_that_goes_on_when_there_is_room(done: dict[str, Any]) -> None:
     full = done["encoder"]["full"]
     if full["small"] is None:

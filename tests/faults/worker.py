@@ -171,22 +171,24 @@ def kills(root: Path, kind: str, count: int, chance: random.Random) -> Found:
     }
 
 
-def limited(root: Path, name: str) -> None:
-    """The training, unable to write a file of more than 20 KB from step 20 on."""
+def limited(root: Path, name: str, most: Callable[[Path], int]) -> None:
+    """The training, unable from step 20 on to write a file of more bytes than `most` says of the run's folder."""
 
     def progress(told: Progress) -> None:
         if told.what == "training" and told.done == 20:
-            resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, resource.RLIM_INFINITY))
+            resource.setrlimit(resource.RLIMIT_FSIZE, (most(root / name), resource.RLIM_INFINITY))
 
     trained(root, name, progress=progress)
 
 
 def full(root: Path) -> Found:
-    """The encoder's run where files cannot grow, and in a file system of its own that fills up."""
-    ended(fork(lambda: limited(root, "limited")), code=FULL)
+    """The encoder's run where checkpoints cannot grow, or the log, and in a file system of its own that fills up."""
+    ended(fork(lambda: limited(root, "limited", lambda folder: 20_000)), code=FULL)
     kept = sorted(path.name for path in (root / "limited/checkpoints").iterdir())
     ended(fork(lambda: trained(root, "limited")))
-    found: Found = {"limited": result(root, "limited", "encoder"), "kept": kept}
+    ended(fork(lambda: limited(root, "torn", lambda folder: (folder / "log.jsonl").stat().st_size + 10)), code=FULL)
+    ended(fork(lambda: trained(root, "torn")))
+    found: Found = {name: result(root, name, "encoder") for name in ("limited", "torn")} | {"kept": kept}
     place = root / "small"
     place.mkdir()
     mount = ["mount", "-t", "tmpfs", "-o", "size=600k", "none", str(place)]

@@ -91,11 +91,15 @@ def test_a_gradient_that_is_not_finite_is_null(tmp_path: Path) -> None:
 
 
 def test_a_disk_that_is_full_is_said(tmp_path: Path) -> None:
-    """Writes to /dev/full fail as those to a full disk do."""
-    with Logs(tmp_path, step=None) as logs, open("/dev/full", "w", buffering=1) as full:
-        sound, logs._files["log.jsonl"] = logs._files["log.jsonl"], full
-        with pytest.raises(ResourceError, match=r"No space left .* MB free there.*Make room and run"):
-            logs.step(step(1))
-        logs._files["log.jsonl"] = sound
-        with pytest.raises(OSError, match="No space"):
-            full.close()
+    """Writes to /dev/full fail as those to a full disk do, and once more where the log is closed."""
+    (tmp_path / "log.jsonl").symlink_to("/dev/full")
+    told = r"the log could not be written.*No space left .* MB free there.*Make room and run"
+    with pytest.raises(ResourceError, match=told), Logs(tmp_path, step=None) as logs:
+        logs.step(step(1))
+
+
+def test_a_log_that_cannot_be_closed_is_said(tmp_path: Path) -> None:
+    (tmp_path / "log.jsonl").symlink_to("/dev/full")
+    with pytest.raises(ResourceError, match="the log could not be written"), Logs(tmp_path, step=None) as logs:
+        logs._files["log.jsonl"].reconfigure(line_buffering=False)  # type: ignore[attr-defined]
+        logs.step(step(1))

@@ -15,6 +15,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import TextIO
 
+from modelwright.errors import ResourceError
 from modelwright.evaluation.diagnose import HistoryPoint
 from modelwright.records import Remark, plain
 from modelwright.training.checkpoint import write_whole, writing
@@ -51,8 +52,13 @@ class Logs:
     def __enter__(self) -> Logs:
         return self
 
-    def __exit__(self, *error: object) -> None:
-        self._open.close()
+    def __exit__(self, kind: type[BaseException] | None, *rest: object) -> None:
+        try:
+            with writing(self._folder, "the log"):
+                self._open.close()
+        except ResourceError:
+            if kind is None:  # else a line that found no room fails once more, and why the run ends is on its way
+                raise
 
     def step(self, step: Step) -> None:
         """Write a line of each log."""
