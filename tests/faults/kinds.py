@@ -30,7 +30,7 @@ class Kind:
         stated: What else the problem states.
         metric: By which a checkpoint is the best.
         logs: Files of the run's folder that must end with the same bytes.
-        journal: A file of JSON lines that must end with the same lines but for `seconds`.
+        journal: A file of JSON lines that must end with the same lines but for `seconds` and the checksum.
         encoder: Whether `model.base` is the tiny encoder.
     """
 

@@ -138,7 +138,7 @@ def result(root: Path, name: str, kind: str) -> Found:
     found: Found = {str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
     if rows.journal:
         trials = [json.loads(line) for line in (folder / rows.journal).read_text().splitlines()]
-        found[rows.journal] = [{**trial, "seconds": None} for trial in trials]
+        found[rows.journal] = [{**trial, "seconds": None, "crc32": None} for trial in trials]
     return {**found, "record": (folder / "id").read_text()}
 
 

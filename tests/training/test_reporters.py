@@ -75,6 +75,21 @@ def test_a_run_that_begins_anew_has_a_report_of_its_own(tmp_path: Path) -> None:
     assert Memory(Subject("p", tmp_path / "run", {})).known_as != first.known_as
 
 
+def test_ids_are_kept_whole_and_damaged_ones_begin_anew(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A kill while they are written leaves those of before."""
+    Subject("p", tmp_path, {}).keep_id("memory", "run 7")
+    again = Subject("p", tmp_path, {}, after=2)
+    with monkeypatch.context() as patched:
+        patched.setattr(Path, "replace", lambda *given: (_ for _ in ()).throw(KeyboardInterrupt))
+        with pytest.raises(KeyboardInterrupt):
+            again.keep_id("mlflow", "m")
+    assert again.id_with("memory") == "run 7" and again.id_with("mlflow") is None
+    (tmp_path / "reports.json").write_text('{"memory": "ru')
+    assert again.id_with("memory") is None
+    again.keep_id("memory", "run 8")
+    assert again.id_with("memory") == "run 8"
+
+
 class Failing(Memory):
     """Fails at the second step."""
 

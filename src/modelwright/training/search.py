@@ -142,7 +142,11 @@ def search(
 
 
 def journaled(folder: Path) -> tuple[int, float]:
-    """How many trials are in the journal of `folder`, and the seconds that they took."""
+    """How many trials are in the journal of `folder`, and the seconds that they took.
+
+    Raises:
+        IntegrityError: the journal was altered.
+    """
     trials = _read(folder)
     return len(trials), sum(trial.seconds for trial in trials)
 
@@ -161,7 +165,7 @@ def _stale(trials: Sequence[Trial]) -> bool:
 
 def _read(folder: Path) -> list[Trial]:
     """The trials of an earlier call."""
-    trials = [Trial(**found) for found in entries(folder)]
+    trials = entries(folder, Trial)
     return [replace(trial, loss=math.inf) if trial.loss is None else trial for trial in trials]
 
 

@@ -225,7 +225,7 @@ def train_tabular(
 
     Raises:
         ResourceError: the disk is full; the trials before are kept.
-        IntegrityError: the killed run in `folder` began with other data or another plan.
+        IntegrityError: the killed run in `folder` began with other data or another plan, or its journal was altered.
     """
     with writing(folder, "the search", "the trials that were finished are kept"):
         return _trained(dataset, plan, metric, folder, budget_seconds, progress)

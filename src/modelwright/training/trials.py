@@ -85,11 +85,12 @@ def train_trials(
 
     Raises:
         RefusedError: the plan's own settings diverge.
-        IntegrityError: the killed search in `folder` began with other data, another plan or another model.
+        IntegrityError: the killed search in `folder` began with other data, another plan or another model, or its
+            journal was altered.
     """
     if (found := finished(basis, folder)) is not None:
         return found
-    done = [Done(**entry) for entry in entries(folder)]
+    done = entries(folder, Done)
     changed = begun(folder, basis, step=len(done))
     in_time = _make(plan, train, done, metric=metric, folder=folder, budget_seconds=budget_seconds, progress=progress)
     best = best_of(done, metric)

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 from modelwright.errors import Fault, InputError
 from modelwright.registry import Table
+from modelwright.training.checkpoint import write_whole
 
 if TYPE_CHECKING:
     from modelwright.evaluation.diagnose import HistoryPoint
@@ -58,7 +59,7 @@ class Subject:
         """Remember the id under which `service` knows the run."""
         self.folder.mkdir(parents=True, exist_ok=True)
         ids = {**_ids(self.folder), service: known_as}
-        (self.folder / IDS).write_text(json.dumps(ids), encoding="utf-8")
+        write_whole(self.folder / IDS, json.dumps(ids))
 
 
 class Reporter(Protocol):
@@ -75,7 +76,7 @@ class Reporter(Protocol):
         """A validation was made."""
 
     def end(self, status: str) -> None:
-        """The run has ended: completed, stopped_early, budget or failed."""
+        """The run has ended: completed, stopped_early, budget, pruned or failed."""
 
 
 class Reports:
@@ -160,6 +161,8 @@ def of_validation(point: HistoryPoint, settings: dict[str, Any]) -> dict[str, fl
 
 
 def _ids(folder: Path) -> dict[str, str]:
-    path = folder / IDS
-    found: dict[str, str] = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
-    return found
+    """The ids that were kept; none where the file was damaged: a report that begins anew costs less than the run."""
+    try:
+        return dict(json.loads((folder / IDS).read_text(encoding="utf-8")))
+    except (FileNotFoundError, ValueError, TypeError):
+        return {}
