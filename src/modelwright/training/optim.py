@@ -34,6 +34,7 @@ class Optimizer:
         self._parts = tuple(parts)
         self._scaler = torch.amp.GradScaler(device, enabled=scaled)
         self._parameters = [each for group in self._groups() for each in group["params"]]
+        self._overflowed = False
 
     def _groups(self) -> list[dict[str, Any]]:
         return [group for part in self._parts for group in part.param_groups]  # restoring makes new ones
@@ -59,10 +60,15 @@ class Optimizer:
 
     def norm(self) -> float:
         """The 2-norm of the gradient as it stands."""
-        import torch
-
         for part in self._parts:
             self._scaler.unscale_(part)
+        norm = self._norm()
+        self._overflowed = not math.isfinite(norm)
+        return norm
+
+    def _norm(self) -> float:
+        import torch
+
         gradients = [each.grad for each in self._parameters if each.grad is not None]
         shared = [each for each in gradients if is_sharded(each)]
         if not shared:
@@ -71,12 +77,16 @@ class Optimizer:
         return math.hypot(float(own), float(torch.nn.utils.get_total_norm(shared).full_tensor()))
 
     def step(self, *, factor: float, divisor: float) -> None:
-        """Move the weights by the gradient over `divisor`, at `factor` times the peak rates, and clear it."""
+        """Move the weights by the gradient over `divisor`, at `factor` times the peak rates, and clear it.
+
+        None move where the gradient, scaled, overflowed in any part: the scaler by itself would skip that part alone.
+        """
         import torch
 
         for group in self._groups():
             group["lr"] = group["initial_lr"] * factor
-        for part in self._parts:
+        moving = () if self.scaled and self._overflowed else self._parts
+        for part in moving:
             if part.defaults.get("fused") and not self.scaled:
                 part.grad_scale = torch.tensor(float(divisor), device=self._parameters[0].device)
                 part.found_inf = torch.zeros((), device=self._parameters[0].device)
@@ -148,7 +158,7 @@ def adamw(network: nn.Module, *, learning_rate: float, scaled: bool = False) -> 
     return Optimizer([fused], scaled=scaled, device=trained[0].device.type)
 
 
-def muon(network: nn.Module, *, learning_rate: float, decay: float = 0.1) -> Optimizer:
+def muon(network: nn.Module, *, learning_rate: float, decay: float = 0.1, scaled: bool = False) -> Optimizer:
     """Muon for the matrices between embeddings and vocabulary, AdamW for the rest: for training from scratch.
 
     Muon (Jordan et al. 2024) replaces a matrix's momentum by the nearest matrix all of whose singular values are 1;
@@ -166,7 +176,7 @@ def muon(network: nn.Module, *, learning_rate: float, decay: float = 0.1) -> Opt
         [{"params": matrices, **common}], weight_decay=decay, momentum=0.95, adjust_lr_fn="match_rms_adamw"
     )
     second = torch.optim.AdamW([{"params": rest, **common}], betas=(0.9, 0.95), weight_decay=0.0, fused=True)
-    return Optimizer([first, second], device=trained[0].device.type)
+    return Optimizer([first, second], scaled=scaled, device=trained[0].device.type)
 
 
 def _tables(network: nn.Module) -> set[int]:

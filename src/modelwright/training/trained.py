@@ -70,7 +70,7 @@ class Trained:
     def optimizer(self, *, learning_rate: float, scaled: bool = False) -> Optimizer:
         """What moves the weights that train: Muon where the settings say so, else AdamW."""
         if self.job.settings.get("optimizer") == "muon":
-            return muon(self.job.network, learning_rate=learning_rate)
+            return muon(self.job.network, learning_rate=learning_rate, scaled=scaled)
         return adamw(self.job.network, learning_rate=learning_rate, scaled=scaled)
 
 
