@@ -14,10 +14,13 @@ import pytest
 
 from modelwright.data.parts import read_part, targets_N
 from modelwright.errors import InputError, RefusedError
+from modelwright.evaluation.diagnose import HistoryPoint
 from modelwright.models.predictors import load_predictor
 from modelwright.problem import Problem
 from modelwright.records import BatchSize, Dataset, Estimate, Interval, Plan, Progress, Run, Search, Setting
+from modelwright.training import checkpoint
 from modelwright.training import trials as room
+from modelwright.training.course import Course
 from modelwright.training.journal import JOURNAL
 from modelwright.training.plan import plan
 from modelwright.training.space import chosen, own, params_of, plan_of
@@ -151,6 +154,22 @@ def test_a_trial_that_lags_behind_is_stopped(
     assert [each.ended for each in run.trials] == ["completed", "completed", "pruned", "completed"]
     assert len((tmp_path / "run/trials/003/log.jsonl").read_text().splitlines()) == 6
     assert any("trial 3: method full, learning_rate 1e-06" in each and "lagged behind" in each for each in said)
+
+
+@pytest.mark.parametrize("ended", ["pruned", "diverged"])
+def test_a_trial_that_was_killed_is_charged_for_all_its_calls(ended: str, made: Plan, tmp_path: Path) -> None:
+    """A killed call took 100 seconds up to its checkpoint; this one ends at once."""
+    home = room.trial_folder(tmp_path, 1)
+    checkpoint.save(home / "checkpoints", checkpoint.Checkpoint(3, {}, {"step": 3, "seconds": 100.0}))
+    (home / "history.json").write_text(json.dumps([dataclasses.asdict(HistoryPoint(0, 0, 1.0, 1.0, 0.5, 0.5))]))
+
+    def ends(plan: Plan, **given: Any) -> Run:
+        raise room.Pruned(Course(step=4)) if ended == "pruned" else RefusedError("training diverged; do this")
+
+    first = [over(0, [0.1, 0.5])]
+    given = {"metric": "accuracy", "folder": tmp_path, "left": 600.0, "progress": lambda told: None}
+    done = room._tried(made, ends, {**own(made), "learning_rate": 2e-3}, first, **given)
+    assert done.ended == ended and 100 <= done.seconds < 110
 
 
 def test_a_trial_that_diverges_is_noted_but_the_plans_own_is_refused(

@@ -19,7 +19,7 @@ from modelwright.errors import RefusedError
 from modelwright.evaluation.diagnose import HistoryPoint
 from modelwright.records import Plan, Progress, Run, Trial, identify
 from modelwright.training.basis import Basis, begun
-from modelwright.training.checkpoint import writing
+from modelwright.training.checkpoint import newest_sound, writing
 from modelwright.training.course import Course
 from modelwright.training.estimate import off_by
 from modelwright.training.finish import RECORD, finished, keep
@@ -180,7 +180,7 @@ def _tried(
         points = points_of([HistoryPoint(**point) for point in found], steps)
         return Done(number, tried, ended, points, seconds, list(not_exact))
 
-    began = time.perf_counter()
+    began = time.perf_counter() - _spent_seconds(home)
     try:
         run = train(one, folder=home, budget_seconds=left, go_on=go_on if done else None, progress=tell)
     except Pruned as stopped:
@@ -192,6 +192,12 @@ def _tried(
         tell(Progress("train", "training", 0, lasting=cause))
         return over("diverged", time.perf_counter() - began, ())
     return over(run.status, run.seconds, run.not_exact)
+
+
+def _spent_seconds(home: Path) -> float:
+    """What killed calls took of the trial in `home`, up to the checkpoint that it goes on from."""
+    found, _ = newest_sound(home / "checkpoints")
+    return 0.0 if found is None else float(json.loads((found / "state.json").read_text(encoding="utf-8"))["seconds"])
 
 
 def _keep_best_only(folder: Path, done: Sequence[Done], metric: str) -> None:
