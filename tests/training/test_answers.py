@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import torch
 
 from modelwright.models.chat import chat_template
@@ -9,8 +10,8 @@ from modelwright.models.completions import chats
 from modelwright.models.endings import check_stop, stop_ids
 from modelwright.models.language import language_from_scratch
 from modelwright.models.vocabulary import learn_tokenizer
+from modelwright.training.job import Inputs
 from modelwright.training.objectives.vocabulary import NextToken
-from modelwright.training.packing import Packs
 
 ANSWERS = {
     "What is red?": "A colour.",
@@ -36,13 +37,12 @@ def test_answers_that_were_learnt_are_given_and_end_by_themselves() -> None:
     sizes = {"hidden_size": 48, "intermediate_size": 96, "num_hidden_layers": 2, "num_attention_heads": 4}
     network = language_from_scratch("llama", "causal", {**sizes, "vocab_size": len(tokenizer)})
     optimizer = torch.optim.AdamW(network.parameters(), lr=5e-3)
-    packs = Packs(found, 64)
-    for epoch in range(60):
-        for chosen in packs.order(batch_size=len(packs), seed=0, epoch=epoch):
-            loss = NextToken().loss(network, packs.batch(chosen))
-            (loss.sum / loss.units).backward()
-            optimizer.step()
-            optimizer.zero_grad()
+    learnt = Inputs(found.tokens, found.targets_flat, np.zeros(len(found)), by_token=True)
+    for _ in range(60):
+        loss = NextToken().loss(network, learnt.batch(np.arange(len(learnt))))
+        (loss.sum / loss.units).backward()
+        optimizer.step()
+        optimizer.zero_grad()
     for turns, answer in zip(asked, ANSWERS.values(), strict=True):
         prompt = tokenizer(template.render(turns, ask=True).text, return_tensors="pt")["input_ids"]
         given = network.model.generate(

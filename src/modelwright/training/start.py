@@ -21,7 +21,7 @@ def newest(place: Path, group: Group) -> tuple[checkpoints.Checkpoint | None, li
     found, damaged = checkpoints.newest(place) if group.first else (None, [])
     step = round(group.number(found.step if found else -1))
     if step >= 0 and not group.first:
-        found = checkpoints.load(place / f"step-{step:09d}")
+        found = checkpoints.load(checkpoints.place(place, step))
         if found is None:
             raise IntegrityError(f"{place}: worker {group.rank} does not see step {step} as the first worker does")
     return found, damaged

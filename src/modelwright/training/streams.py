@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from modelwright.models.text import tokenized
 from modelwright.training.objectives import Batch
 
 if TYPE_CHECKING:
@@ -71,7 +72,6 @@ def stream_of(tokenizer: Any, texts: Sequence[str], *, length: int) -> Stream:
     """
     pieces, end, begin = [], tokenizer.eos_token_id, tokenizer.bos_token_id
     before = [] if begin is None or begin == end else [begin]
-    for start in range(0, len(texts), 10_000):
-        found = tokenizer(texts[start : start + 10_000], add_special_tokens=False, return_attention_mask=False)
+    for found in tokenized(tokenizer, texts, add_special_tokens=False):
         pieces += [np.asarray([*before, *ids, end], dtype=np.int32) for ids in found["input_ids"]]
     return Stream(np.concatenate(pieces) if pieces else np.zeros(0, dtype=np.int32), length)

@@ -6,7 +6,6 @@ folded (split by time, or by groups), validation is what settings are chosen on,
 
 from __future__ import annotations
 
-import hashlib
 import json
 import resource
 import time
@@ -37,7 +36,7 @@ from modelwright.training.candidates import (
     simple_candidates,
     weights_by_metric,
 )
-from modelwright.training.checkpoint import writing
+from modelwright.training.checkpoint import file_sha256, writing
 from modelwright.training.search import TRIAL_SHARE, Bench, Trial, best_of, journaled, search
 
 FOLDS = 5
@@ -269,7 +268,8 @@ def _trained(
     (folder / "blend.json").write_text(json.dumps(plain(about), indent=1), encoding="utf-8")
     seconds = time.monotonic() - began
     memory_bytes = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
-    weights = {str(p.relative_to(folder)): _sha256(p) for p in sorted((folder / "predictor").rglob("*")) if p.is_file()}
+    saved = sorted(each for each in (folder / "predictor").rglob("*") if each.is_file())
+    weights = {str(each.relative_to(folder)): file_sha256(each) for each in saved}
     expected = plan.estimate
     record: Run = identify(
         Run(
@@ -292,7 +292,3 @@ def _trained(
         )
     )
     return record
-
-
-def _sha256(path: Path) -> str:
-    return hashlib.sha256(path.read_bytes()).hexdigest()

@@ -70,11 +70,7 @@ def _network(schema: Schema, train: pl.DataFrame, base: Path | str, settings: di
     except (OSError, ValueError, KeyError, RuntimeError) as error:
         found = f"{base} cannot be loaded: {error}"
         raise InputError(Fault("model.base", found, "config.json and model.safetensors of one model")) from error
-    tokenizer = tokenizer_from(base)
-    if not tokenizer.is_fast:
-        found = f"the tokenizer of {base} does not say where in a text its tokens stand"
-        raise InputError(Fault("model.base", found, "a model with tokenizer.json"))
-    return network, tokenizer
+    return network, tokenizer_from(base)
 
 
 def _part(predictor: Tagger, examples: pl.DataFrame) -> tuple[Inputs, Inputs]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -144,12 +144,6 @@ def footprint_of_files(folder: Path, *, rank: int, quantised: bool, examples: in
     each = 34 + 5 * heads * length / max(1, width)
     activations = ACTIVATION_FACTOR * length * examples * width * layers * each
     return Footprint(held + 4.0 * (trained if rank else 0), trained, activations, examples)
-
-
-def scaled(footprint: Footprint, *, examples: int) -> Footprint:
-    """The footprint with batches of another size."""
-    activations = footprint.activations * examples / footprint.examples
-    return replace(footprint, activations=activations, examples=examples)
 
 
 def _product(shape: tuple[int, ...]) -> int:
