@@ -13,9 +13,11 @@ import numpy as np
 import polars as pl
 
 from modelwright.data.hidden import asked_bytes
+from modelwright.data.spans import SPANS
 from modelwright.records import POSITION, Column, Dataset, Schema, Seal
 
 TESTS = Path(__file__).resolve().parent.parent
+TAGS = ("card", "cash", "lost")
 LOGS = ("log.jsonl", "log.csv", "history.json", "remarks.jsonl")
 
 
@@ -63,6 +65,17 @@ def texts(folder: Path) -> Dataset:
     return _written(folder, frame, Schema("classification", "text", (Column("text", "text"),), "label"))
 
 
+def tagged(folder: Path) -> Dataset:
+    """Each of three words is a span."""
+    frame, cells = runpy.run_path(str(TESTS / "training/conftest.py"))["texts"](160, seed=1), []
+    for text in frame["text"]:
+        starts = np.cumsum([0, *(len(word) + 1 for word in text.split())]).tolist()
+        found = [(start, word) for start, word in zip(starts, text.split(), strict=False) if word in TAGS]
+        cells.append([{"start": start, "end": start + len(word), "label": word} for start, word in found])
+    schema = Schema("tagging", "text", (Column("text", "text"),), "label", TAGS)
+    return _written(folder, frame.with_columns(pl.Series("label", cells, dtype=SPANS)), schema)
+
+
 def images(folder: Path) -> Dataset:
     from PIL import Image
 
@@ -93,6 +106,23 @@ def sentences(folder: Path) -> Dataset:
     return _written(folder, frame, Schema("language-modeling", "text", (Column("text", "text"),), "bytes"))
 
 
+def chapters(folder: Path) -> Dataset:
+    """So long that they are one stream."""
+    said = _sentences()
+    found = [". ".join(said[start : start + 80]) for start in range(0, 80, 8)]
+    frame = pl.DataFrame({"text": found, "bytes": [float(len(text)) for text in found]})
+    return _written(folder, frame, Schema("language-modeling", "text", (Column("text", "text"),), "bytes"))
+
+
+def questions(folder: Path) -> Dataset:
+    """The answer is the question's first colour."""
+    generator = np.random.default_rng(0)
+    colours = [str(each) for each in generator.choice(["red", "blue", "green"], 120)]
+    asked = [f"a {colour} {generator.choice(['cat', 'dog', 'hat'])}: which colour" for colour in colours]
+    frame = pl.DataFrame({"prompt": asked, "answer": colours})
+    return _written(folder, frame, Schema("generation", "text", (Column("prompt", "text"),), "answer"))
+
+
 def hidden(folder: Path) -> Dataset:
     frame = pl.DataFrame({"text": _sentences()})
     schema = Schema("language-modeling", "text", (Column("text", "text"),), "bytes", masked=True)
@@ -107,6 +137,13 @@ def _sentences() -> list[str]:
 KINDS = {
     "encoder": Kind(texts, training={"epochs": 4, "learning_rate": 1e-3, "batch_size": 16}, encoder=True),
     "lora": Kind(texts, {"method": "lora"}, {"epochs": 3, "learning_rate": 5e-3, "batch_size": 16}, encoder=True),
+    "tagging": Kind(
+        tagged,
+        training={"epochs": 3, "learning_rate": 1e-3, "batch_size": 16},
+        stated={"task": "tagging", "output": "label"},
+        metric="micro_f1",
+        encoder=True,
+    ),
     "image": Kind(images, training={"epochs": 2, "learning_rate": 1e-3, "batch_size": 16}),
     "language": Kind(
         sentences,
@@ -114,6 +151,20 @@ KINDS = {
         {"epochs": 2, "batch_size": 8},
         stated={"task": "language-modeling"},
         metric="bits_per_byte",
+    ),
+    "stream": Kind(
+        chapters,
+        {"base": "llama-2x128"},
+        {"epochs": 2, "batch_size": 2},
+        stated={"task": "language-modeling"},
+        metric="bits_per_byte",
+    ),
+    "generation": Kind(
+        questions,
+        {"base": "llama-2x128"},
+        {"epochs": 2, "batch_size": 8},
+        stated={"task": "generation", "output": "answer"},
+        metric="exact_match",
     ),
     "masked": Kind(
         hidden,
@@ -137,7 +188,9 @@ def _written(folder: Path, frame: pl.DataFrame, schema: Schema) -> Dataset:
     """The first three quarters of `frame` to train on, the rest to validate on."""
     folder.mkdir()
     frame = frame.with_columns(pl.Series(POSITION, np.arange(len(frame))))
-    cut, classes = len(frame) * 3 // 4, tuple(sorted(frame["label"].unique())) if "label" in frame.columns else ()
+    cut, classes = len(frame) * 3 // 4, schema.classes
+    if schema.task == "classification":
+        classes = tuple(sorted(frame["label"].unique()))
     frame[:cut].write_parquet(folder / "train.parquet")
     frame[cut:].write_parquet(folder / "validation.parquet")
     parts = {"train": cut, "validation": len(frame) - cut, "test": 0}
