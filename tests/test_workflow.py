@@ -19,7 +19,7 @@ import pytest
 
 from modelwright.data.parts import read_part, targets_N
 from modelwright.data.seal import open_seal
-from modelwright.errors import ProblemError, RefusedError
+from modelwright.errors import IntegrityError, ProblemError, RefusedError
 from modelwright.models.predictors import Predictions, save_predictor
 from modelwright.models.predictors.constant import Constant
 from modelwright.models.predictors.out_of_sample import save_out_of_sample
@@ -266,6 +266,16 @@ def test_the_same_report_on_the_test_part_spends_one_look(project: Project) -> N
 def test_evaluate_answers_on_validation_unless_asked(project: Project) -> None:
     assert project.evaluate().split == "validation"
     assert open_seal(project.prepare()).looks_used == 0
+
+
+def test_a_lost_part_is_said_with_what_makes_it_again(project: Project) -> None:
+    dataset = project.prepare()
+    part = Path(dataset.path) / "train.parquet"
+    part.unlink()
+    with pytest.raises(IntegrityError, match=r"train\.parquet: .*run `modelwright prepare --force` to make it again"):
+        project.ladder()
+    assert project.prepare(force=True).id == dataset.id
+    assert part.exists() and project.ladder()
 
 
 def test_a_removed_package_is_made_again(project: Project, stand: Stand) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+import hashlib
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -16,7 +18,7 @@ from modelwright.data.prepare import prepare
 from modelwright.data.seal import open_seal
 from modelwright.errors import SourceError
 from modelwright.problem import parse
-from modelwright.records import POSITION, Dataset, Finding, Progress
+from modelwright.records import POSITION, Dataset, Finding, Progress, identify
 
 SHARED = Path(os.environ.get("MODELWRIGHT_SHARED_DATA", Path(__file__).parents[3] / "shared" / "data"))
 Make = Callable[..., Dataset]
@@ -98,6 +100,16 @@ def test_the_same_data_and_problem_give_the_same_dataset(make: Make) -> None:
     assert once.id == again.id != other.id
     assert all_parts(once)["test"].equals(all_parts(again)["test"])
     assert make(table(seed=1)).id != once.id
+
+
+def test_the_files_of_the_open_parts_are_hashed(make: Make) -> None:
+    """The hash stands beside the id, not in it: another version of Polars writes other bytes."""
+    dataset = make(table())
+    assert dataset.parts_sha256.keys() == {"train", "validation"}
+    for part, expected in dataset.parts_sha256.items():
+        path = Path(dataset.path) / f"{part}.parquet"
+        assert expected == hashlib.sha256(path.read_bytes()).hexdigest()
+    assert identify(dataclasses.replace(dataset, parts_sha256={})).id == dataset.id
 
 
 def test_what_is_left_out_is_said_and_counted(make: Make) -> None:

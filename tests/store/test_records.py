@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
+from pydantic import TypeAdapter
 
 from modelwright.errors import InputError, IntegrityError
 from modelwright.problem import Problem, parse
@@ -81,6 +82,14 @@ def test_a_record_is_read_back_as_it_was(opened: Open) -> None:
     assert entry is not None
     assert entry.record == dataset()
     assert (entry.inputs, entry.seconds) == ({"seed": 0}, 1.5)
+
+
+def test_a_dataset_of_before_parts_were_hashed_is_read_back(opened: Open) -> None:
+    opened().put("dataset", "k", dataset())
+    with opened()._engine.begin() as connection:
+        text = connection.execute(sa.text("SELECT record FROM modelwright_records")).scalar_one()
+    earlier = {name: each for name, each in json.loads(text).items() if name != "parts_sha256"}
+    assert TypeAdapter(Dataset).validate_python(earlier) == dataset()
 
 
 def test_nan_survives(opened: Open) -> None:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import dataclasses
 import json
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,7 @@ import polars as pl
 import pytest
 
 from modelwright.data.parts import targets_N
+from modelwright.errors import IntegrityError
 from modelwright.models.fitting.folds import folds_N
 from modelwright.models.fitting.trees import held_out, read_table
 from modelwright.models.predictors import load_predictor
@@ -160,9 +162,12 @@ def test_a_run_is_recorded_and_can_be_loaded(tmp_path: Path) -> None:
     parts = {"train": 180, "validation": 60, "test": 0}
     split = "75/25, stratified by big, seed 0"
     dataset = Dataset("d", str(path), CLASSES, parts, CLASSES.classes, {}, (), Seal(0, 0, 20), "", "", split, 0.0)
+    altered = dataclasses.replace(dataset, parts_sha256={"validation": "0" * 64})
     estimate = Estimate(Interval(2.0, 1.0, 3.0), Interval(1e8, 5e7, 2e8), Interval(0.0, 0.0, 0.0))
     plan = Plan("p", "d", "tuned trees", "classical", {"seed": Setting(0, "problem.yaml")}, estimate, ())
     told: list[Progress] = []
+    with pytest.raises(IntegrityError, match=r"validation\.parquet: altered .*prepare --force"):
+        train_tabular(altered, plan, metric="accuracy", folder=tmp_path / "run", budget_seconds=1.5)
     run = train_tabular(
         dataset, plan, metric="accuracy", folder=tmp_path / "run", budget_seconds=1.5, progress=told.append
     )

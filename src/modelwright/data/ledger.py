@@ -69,6 +69,12 @@ def sync(path: Path) -> None:
         os.close(handle)
 
 
+def file_sha256(path: Path) -> str:
+    """The SHA-256 of the file at `path`, in hexadecimal."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
 def _write_head(folder: Path, entry: Entry) -> None:
     head = folder / f"{HEAD}.new"
     head.write_text(f"{entry['number']} {entry['hash']}\n", encoding="utf-8")

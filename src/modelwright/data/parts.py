@@ -9,21 +9,47 @@ from typing import Any, Literal
 import numpy as np
 import polars as pl
 
+from modelwright.data.ledger import file_sha256
 from modelwright.errors import IntegrityError
 from modelwright.records import Dataset, Schema, Span
 
+OpenPart = Literal["train", "validation"]
+OPEN: tuple[OpenPart, ...] = ("train", "validation")
+_AGAIN = "run `modelwright prepare --force` to make it again"
 
-def read_part(dataset: Dataset, part: Literal["train", "validation"]) -> pl.DataFrame:
-    """The examples of `part`: `__position__`, the input columns and the output column.
+
+def part_file(folder: Path | str, part: OpenPart) -> Path:
+    """Where in a dataset's folder the examples of `part` are."""
+    return Path(folder) / f"{part}.parquet"
+
+
+def read_part(dataset: Dataset, part: OpenPart, *, columns: list[str] | None = None) -> pl.DataFrame:
+    """The examples of `part`: `__position__`, the input columns and the output column, or `columns` alone.
 
     Raises:
         IntegrityError: the file is gone or is not Parquet.
     """
-    path = Path(dataset.path) / f"{part}.parquet"
+    path = part_file(dataset.path, part)
     try:
-        return pl.read_parquet(path)
+        return pl.read_parquet(path, columns=columns)
     except (OSError, pl.exceptions.PolarsError) as error:
-        raise IntegrityError(f"{path}: {error}; run `modelwright prepare --force` to make it again") from error
+        raise IntegrityError(f"{path}: {error}; {_AGAIN}") from error
+
+
+def part_sha256(dataset: Dataset, part: OpenPart) -> str:
+    """The SHA-256 of the file of `part`, which is the one that `prepare` wrote, as far as that was kept.
+
+    Raises:
+        IntegrityError: the file is gone or was altered.
+    """
+    path = part_file(dataset.path, part)
+    try:
+        found = file_sha256(path)
+    except OSError as error:
+        raise IntegrityError(f"{path}: {error}; {_AGAIN}") from error
+    if dataset.parts_sha256.get(part, found) != found:
+        raise IntegrityError(f"{path}: altered since `modelwright prepare` wrote it; {_AGAIN}")
+    return found
 
 
 def objects(values: Iterable[Any]) -> np.ndarray:

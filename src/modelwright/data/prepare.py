@@ -21,10 +21,11 @@ from modelwright.data.findings import about_classes
 from modelwright.data.gather import Gathered, Told, gather
 from modelwright.data.labels import label_counts, several, spelled
 from modelwright.data.leakage import leaks
-from modelwright.data.ledger import sync
+from modelwright.data.ledger import file_sha256, sync
 from modelwright.data.official import told_by_test, unseen
 from modelwright.data.outputs import classes_of, positive_of
 from modelwright.data.parting import part_examples
+from modelwright.data.parts import OPEN, part_file
 from modelwright.data.seal import close_seal
 from modelwright.data.splits import PARTS, TEST, TRAIN, VALIDATION
 from modelwright.errors import Fault, SourceError
@@ -88,6 +89,7 @@ def prepare(problem: Problem, *, folder: Path, to: Path, progress: Told | None =
         seconds=time.monotonic() - started,
         excluded=gathered.excluded,
         label_ceiling=cleaned.label_ceiling,
+        parts_sha256={part: file_sha256(part_file(to, part)) for part in OPEN},
     )
     return identify(dataset)  # type: ignore[no-any-return]
 
@@ -204,8 +206,8 @@ _EMPTY = "change the shares, the group or the time column"
 def _write(parts: list[pl.DataFrame], dropped: pl.DataFrame, to: Path) -> Seal:
     """The seal of the test part, once all files stand in `to`: all of them or none."""
     with _replacing(to) as folder:
-        parts[TRAIN].write_parquet(folder / "train.parquet")
-        parts[VALIDATION].write_parquet(folder / "validation.parquet")
+        parts[TRAIN].write_parquet(part_file(folder, "train"))
+        parts[VALIDATION].write_parquet(part_file(folder, "validation"))
         dropped.write_parquet(folder / "dropped.parquet")
         for name in ("train", "validation", "dropped"):
             sync(folder / f"{name}.parquet")

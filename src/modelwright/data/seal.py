@@ -16,7 +16,6 @@ This guards against fooling oneself, not against a forger: whoever can write the
 
 from __future__ import annotations
 
-import hashlib
 import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -26,7 +25,7 @@ from typing import Any
 
 import polars as pl
 
-from modelwright.data.ledger import HEAD, LEDGER, RESTORE, Entry, append, locked, sync
+from modelwright.data.ledger import HEAD, LEDGER, RESTORE, Entry, append, file_sha256, locked, sync
 from modelwright.errors import SealError
 from modelwright.records import Dataset, Seal
 
@@ -101,7 +100,7 @@ def close_seal(folder: Path, examples: pl.DataFrame, *, looks: int = LOOKS) -> S
     path = folder / FOLDER / TEST
     examples.write_parquet(path)
     sync(path)
-    first = {"kind": "sealed", "sha256": _sha256(path), "count": len(examples), "looks_allowed": looks}
+    first = {"kind": "sealed", "sha256": file_sha256(path), "count": len(examples), "looks_allowed": looks}
     append(folder, [], first)
     return Seal(len(examples), 0, looks)
 
@@ -219,7 +218,7 @@ def _load_best(folder: Path, entries: list[Entry]) -> Best | None:
     if entry is None:
         return None
     path = folder / FOLDER / entry["kept"]["file"]
-    if not path.is_file() or _sha256(path) != entry["kept"]["sha256"]:
+    if not path.is_file() or file_sha256(path) != entry["kept"]["sha256"]:
         raise SealError(f"{path} is not what the ledger says; {RESTORE}")
     return Best(entry["predictor"], entry["look"], pl.read_parquet(path))
 
@@ -229,7 +228,7 @@ def _keep(folder: Path, number: int, kept: pl.DataFrame) -> dict[str, str]:
     path = folder / FOLDER / f"look-{number}.parquet"
     kept.write_parquet(path)
     sync(path)
-    return {"file": path.name, "sha256": _sha256(path)}
+    return {"file": path.name, "sha256": file_sha256(path)}
 
 
 def _looks(entries: list[Entry]) -> int:
@@ -240,10 +239,5 @@ def _check_test(folder: Path, entries: list[Entry]) -> None:
     path = folder / FOLDER / TEST
     if not path.is_file():
         raise SealError(f"{path} is missing; {RESTORE}")
-    if _sha256(path) != entries[0]["sha256"]:
+    if file_sha256(path) != entries[0]["sha256"]:
         raise SealError(f"{path} is not the file that was sealed: its SHA-256 has changed; {RESTORE}")
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -84,7 +84,10 @@ class Seal:
 
 @dataclass(frozen=True, slots=True)
 class Dataset:
-    """Step 2: examples that can be learned from, split, with the test part sealed."""
+    """Step 2: examples that can be learned from, split, with the test part sealed.
+
+    `parts_sha256` is of the files of the open parts; empty in datasets of versions that did not keep it.
+    """
 
     id: str
     path: str
@@ -100,3 +103,4 @@ class Dataset:
     seconds: float
     excluded: dict[str, str] = field(default_factory=dict)
     label_ceiling: float | None = None
+    parts_sha256: dict[str, str] = field(default_factory=dict)

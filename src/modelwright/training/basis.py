@@ -9,6 +9,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+from modelwright.data.parts import part_sha256
 from modelwright.errors import IntegrityError
 from modelwright.records import Dataset, Plan
 from modelwright.training.checkpoint import file_sha256, write_whole
@@ -65,6 +66,9 @@ def basis_of(dataset: Dataset, plan: Plan, base: Path | str | None = None, *, pr
     Args:
         base: The model's folder, or its name where it starts from scratch; None for a table.
         processes: That train together.
+
+    Raises:
+        IntegrityError: a part is gone, or was altered since it was prepared.
     """
     if base is None:
         from modelwright.models.threads import cores
@@ -77,8 +81,8 @@ def basis_of(dataset: Dataset, plan: Plan, base: Path | str | None = None, *, pr
         compiled_by = _compiler(plan)
     return Basis(
         plan=plan.id,
-        train=file_sha256(Path(dataset.path) / "train.parquet"),
-        validation=file_sha256(Path(dataset.path) / "validation.parquet"),
+        train=part_sha256(dataset, "train"),
+        validation=part_sha256(dataset, "validation"),
         model=_model_sha256(base) if isinstance(base, Path) else "",
         code=code_version(*ROOMS),
         versions={name: _installed(name) for name in packages},

@@ -127,15 +127,18 @@ def resolved_metric(problem: Problem, schema: Schema, class_counts: Mapping[str,
 
 
 def class_counts(dataset: Dataset) -> dict[str, int]:
-    """How many training examples each class has; empty for regression."""
-    import polars as pl
+    """How many training examples each class has; empty for regression.
 
+    Raises:
+        IntegrityError: the training part is gone.
+    """
     if not dataset.classes:
         return {}
-    part = pl.scan_parquet(f"{dataset.path}/train.parquet")  # one column of it; read_part would read images too
     from modelwright.data.labels import label_counts
+    from modelwright.data.parts import read_part
 
-    return label_counts(part.select(dataset.schema.output).collect().to_series())
+    output = dataset.schema.output
+    return label_counts(read_part(dataset, "train", columns=[output])[output])
 
 
 def check_names(problem: Problem) -> None:
