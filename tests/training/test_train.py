@@ -18,7 +18,7 @@ from modelwright.models.predictors import load_predictor
 from modelwright.models.predictors.out_of_sample import load_out_of_sample
 from modelwright.problem import Problem
 from modelwright.records import Dataset, Plan, Progress, Run
-from modelwright.training import basis
+from modelwright.training import basis, checkpoint
 from modelwright.training import underway as room
 from modelwright.training.job import Job
 from modelwright.training.parallel import Group
@@ -156,6 +156,42 @@ def test_a_best_checkpoint_that_is_damaged_gives_way_to_the_next_best(
     run = trained(text_dataset, made, tmp_path / "run")
     assert run.best_step in (24, 36)
     assert run.not_exact == ("the best checkpoint, of step 12, was damaged; the best of the others is of step 24",)
+
+
+def test_without_a_sound_best_checkpoint_the_run_is_validated_where_it_stands(
+    text_dataset: Dataset, problem: Problem, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Between steps 12 and 24, with a checkpoint after each: of those that are kept only the best was validated."""
+    monkeypatch.setattr(checkpoint, "EVERY_SECONDS", 0.0)
+    made = planned(text_dataset, problem, tmp_path)
+    stopped(text_dataset, made, tmp_path / "run", 17)
+    kept = sorted((tmp_path / "run/checkpoints").iterdir())
+    assert len(kept) == 3 and [each.name for each in kept[1:]] == ["step-000000016", "step-000000017"]
+    state = kept[0] / "state.json"
+    best_step = json.loads(state.read_text())["step"]
+    state.write_bytes(state.read_bytes()[:-1])
+    run = trained(text_dataset, made, tmp_path / "run")
+    assert run.best_step in (17, 24, 36)
+    assert run.not_exact == (f"the best checkpoint, of step {best_step}, was damaged, and no other was validated",)
+    history = json.loads((tmp_path / "run/history.json").read_text())
+    assert [point["step"] for point in history] == [0, 12, 17, 24, 36]
+
+
+def test_a_metric_that_is_no_number_leaves_it_to_the_loss_and_is_said_once(
+    text_dataset: Dataset, problem: Problem, tmp_path: Path
+) -> None:
+    """One class alone in the validation part has no ROC AUC."""
+    part = Path(text_dataset.path) / "validation.parquet"
+    pl.read_parquet(part).filter(pl.col("label") == "class 0").write_parquet(part)
+    made, told = plan(text_dataset, problem, folder=tmp_path, metric="roc_auc", budget_seconds=600), []
+    where = {"folder": tmp_path / "run", "project": tmp_path, "progress": lambda each: told.append(each.lasting)}
+    run = train(text_dataset, made, metric="roc_auc", budget_seconds=600, **where)
+    history = json.loads((tmp_path / "run/history.json").read_text())
+    assert [point["validation_score"] for point in history] == [None] * len(history)
+    assert run.best_step == min(history, key=lambda point: point["validation_loss"])["step"] > 0
+    said = "after step 0 the validation examples give no roc_auc (are all of one class?)"
+    assert [remark.kind for remark in run.remarks].count("unscored") == 1
+    assert sum(each.startswith(said) for each in told) == 1
 
 
 def test_a_call_after_the_end_gives_the_record_again(text_dataset: Dataset, problem: Problem, tmp_path: Path) -> None:

@@ -29,7 +29,7 @@ class Trial:
 class Remark:
     """Something about a run that its losses show: a sentence with figures and what to do."""
 
-    kind: Literal["spike", "lost", "slow", "overfitting", "underfitting"]
+    kind: Literal["spike", "lost", "slow", "overfitting", "underfitting", "unscored"]
     step: int
     sentence: str
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 import time
 from pathlib import Path
 from typing import Any, Literal
@@ -74,9 +75,16 @@ class Clock:
 
 
 def standing(point: dict[str, Any], metric: str) -> tuple[float, float]:
-    """By which two validations are compared: the greater is the better; by loss alone where no score was taken."""
+    """By which two validations are compared: the greater is the better; by loss alone where neither has a score.
+
+    One without a score (none was taken, or there is none of these examples) is below all that have one.
+    """
     sign = 1.0 if METRICS[metric].higher_is_better else -1.0
-    return sign * float(point["validation_score"] or 0.0), -float(point["validation_loss"])
+    return _or_least(point["validation_score"], sign), _or_least(point["validation_loss"], -1.0)
+
+
+def _or_least(value: float | None, sign: float) -> float:
+    return -math.inf if value is None or not math.isfinite(value) else sign * value
 
 
 def validated(job: Job, group: Group, *, step: int, metric: str) -> HistoryPoint:
@@ -96,7 +104,7 @@ def validated(job: Job, group: Group, *, step: int, metric: str) -> HistoryPoint
 def _judge(job: Job, group: Group, part: Inputs, metric: str) -> tuple[float, float | None]:
     """Loss by unit and metric of the network as it stands, on `part`, of which each worker answers its share.
 
-    No metric where answering takes long.
+    No metric where answering takes long, or where it is no number of these examples.
     """
     predictor = job.predictor
     if group.workers > 1 and predictor.schema.task != "tagging":  # what is said of words has as many rows as words
@@ -108,7 +116,8 @@ def _judge(job: Job, group: Group, part: Inputs, metric: str) -> tuple[float, fl
     )  # machines may differ in the last digit: all decide alike
     if predictor.schema.task == "generation":
         return loss, None
-    return loss, group.number(float(score(metric, predictor.schema, part.truth_N, predictor.answers(outputs))))
+    found = group.number(float(score(metric, predictor.schema, part.truth_N, predictor.answers(outputs))))
+    return loss, found if math.isfinite(found) else None
 
 
 def save(held: Trained, optimizer: Optimizer, course: Course, basis: Basis, place: Path, group: Group) -> None:
@@ -137,13 +146,16 @@ def put_back(held: Trained, optimizer: Optimizer, found: checkpoints.Checkpoint)
 
 
 def best_or_next(place: Path, course: Course, history: list[HistoryPoint], metric: str) -> str | None:
-    """What is wrong with the best checkpoint, if anything: `course.best` is then the best of those that are sound."""
+    """What is wrong with the best checkpoint, if anything: `course.best` is then the best of those that are sound.
+
+    It is None where no sound one was validated, as between two validations.
+    """
     if course.best is None or checkpoints.is_sound(checkpoints.place(place, course.best_step)):
         return None
     sound = {int(each.name.removeprefix("step-")) for each in checkpoints.found(place) if checkpoints.is_sound(each)}
     left = [dataclasses.asdict(point) for point in history if point.step in sound]
-    if not left:
-        return None  # between two validations: those to come decide
-    lost = course.best_step
-    course.best = max(left, key=lambda point: standing(point, metric))
-    return f"the best checkpoint, of step {lost}, was damaged; the best of the others is of step {course.best_step}"
+    lost = f"the best checkpoint, of step {course.best_step}, was damaged"
+    course.best = max(left, key=lambda point: standing(point, metric), default=None)
+    if course.best is None:
+        return f"{lost}, and no other was validated"
+    return f"{lost}; the best of the others is of step {course.best_step}"

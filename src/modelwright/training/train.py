@@ -209,7 +209,8 @@ def _steps(asked: _Asked, under: UnderWay, reports: Reports, clock: Clock) -> St
     looped, start = time.perf_counter(), course.step
     if course.best is None:
         reports.validation(under.validate())
-        under.watch.validation(logs.history, best_step=0)
+        if group.first:
+            under.tell(under.watch.validation(logs.history, best_step=course.best_step), progress)
 
     def over() -> Status | Literal["pruned"] | None:
         ended = _ended(course, settings, asked.budget_seconds)

@@ -168,7 +168,8 @@ def _watch(job: Job, logs: Logs, metric: str) -> Watch:
     schema, settings, chance = job.predictor.schema, job.settings, None
     if schema.task in ("classification", "regression"):
         chance = chance_loss(job.examples.targets, classes=len(schema.classes), smoothing=settings["smoothing"])
-    watch = Watch(steps=settings["steps"], learning_rate=settings["learning_rate"], chance=chance)
+    scored = None if schema.task == "generation" else metric
+    watch = Watch(steps=settings["steps"], learning_rate=settings["learning_rate"], chance=chance, metric=scored)
     places = {point.step: place for place, point in enumerate(logs.history, start=1)}
     for number, loss in enumerate([None, *logs.losses()]):
         if loss is not None:

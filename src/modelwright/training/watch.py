@@ -52,10 +52,11 @@ class Watch:
         steps: Of the whole run.
         learning_rate: Its peak, for the advice.
         chance: The loss of knowing nothing of the input; None where it is not known.
+        metric: What validations are scored by; None where they are not.
     """
 
-    def __init__(self, *, steps: int, learning_rate: float, chance: float | None) -> None:
-        self._steps, self._rate, self._chance = steps, learning_rate, chance
+    def __init__(self, *, steps: int, learning_rate: float, chance: float | None, metric: str | None = None) -> None:
+        self._steps, self._rate, self._chance, self._metric = steps, learning_rate, chance, metric
         self._began: float | None = None  # the loss on training examples before the first step
         self._beginning: list[float] = []
         self._calm: deque[float] = deque(maxlen=WINDOW)
@@ -82,7 +83,7 @@ class Watch:
         if first is not None and last is not None:
             self._sound = len(history) > 1 and not is_lost(first, last, chance=self._chance)
         said = None if "overfitting" in self._told else overfitting(history, best_step=best_step)
-        return self._keep([said])
+        return self._keep([said, self._unscored(history[-1])])
 
     def end(self, history: Sequence[HistoryPoint]) -> list[Remark]:
         """What the whole run shows, where it took all its steps."""
@@ -93,6 +94,17 @@ class Watch:
         self._told |= {remark.kind for remark in new}
         self.remarks += new
         return new
+
+    def _unscored(self, last: HistoryPoint) -> Remark | None:
+        if self._metric is None or last.validation_score is not None or "unscored" in self._told:
+            return None
+        return Remark(
+            "unscored",
+            last.step,
+            f"after step {last.step:,} the validation examples give no {self._metric} (are all of one class?); without"
+            " it the lower loss decides which checkpoint is the best. A larger validation part (data.split.validation)"
+            " or another metric would help",
+        )
 
     def _spike(self, number: int, loss: float) -> Remark | None:
         if len(self._calm) < WINDOW or not is_far_above(loss, self._calm):
