@@ -12,7 +12,7 @@ from typing import Any
 from modelwright.data.parts import part_sha256
 from modelwright.errors import IntegrityError
 from modelwright.records import Dataset, Plan
-from modelwright.training.checkpoint import file_sha256, write_whole
+from modelwright.training.checkpoint import file_sha256, write_whole, writing
 from modelwright.version import code_version
 
 ROOMS = ("training", "models", "evaluation", "data")
@@ -20,7 +20,10 @@ ROOMS = ("training", "models", "evaluation", "data")
 FILE = "basis.json"
 _NETWORKS = ("torch", "transformers", "tokenizers", "numpy", "peft", "bitsandbytes")
 _TABLES = ("lightgbm", "scikit-learn", "optuna", "numpy", "scipy", "polars")
-_MODEL_FILES = frozenset({".json", ".safetensors", ".txt", ".model"})
+_MODEL_FILES = frozenset({".json", ".jinja", ".safetensors", ".txt", ".model"})
+"""All that is read of a model's folder, as `models.catalogue` downloads it."""
+CERTAIN = ", deterministic"
+"""Ends the name of a GPU on which an operation that has no deterministic form is an error, as asked of torch."""
 
 MUST_AGREE = {
     "plan": "another plan",
@@ -42,7 +45,7 @@ class Basis:
         model: SHA-256 over the files of the model that it starts from; empty from scratch and for tables.
         code: The version of our code.
         versions: Of the packages that compute.
-        device: Its kind and what it can do: two kinds round differently.
+        device: Its kind and what it can do, as two kinds round differently; of a GPU whether it is `CERTAIN`.
         threads: A sum over so many parts is rounded otherwise than over another number.
         processes: That train together.
         compiler: Of the network's blocks; empty where they are not compiled.
@@ -105,6 +108,14 @@ def not_exact(found: dict[str, Any] | None, basis: Basis, *, step: int, folder: 
     Raises:
         IntegrityError: data, plan or model are others: going on would make a run of two halves.
     """
+    reasons = changes(found, basis, step=step, folder=folder)
+    if basis.device.startswith("cuda") and not basis.device.endswith(CERTAIN):
+        reasons.append(f"it went on after step {step} on a GPU, which adds up in no certain order")
+    return reasons
+
+
+def changes(found: dict[str, Any] | None, basis: Basis, *, step: int, folder: Path) -> list[str]:
+    """What of the basis is another now, in words; empty where nothing is. As `not_exact` otherwise."""
     if found is None:
         return [f"it is not known what the steps up to {step} were made with"]
     now = dataclasses.asdict(basis)
@@ -114,7 +125,7 @@ def not_exact(found: dict[str, Any] | None, basis: Basis, *, step: int, folder: 
             f"{folder}: the run that was interrupted after step {step} began with {' and '.join(others)};"
             " put back what it began with to go on, or begin anew: modelwright train --force"
         )
-    changes = [
+    changed = [
         f"{name} {now['versions'].get(name, 'absent')} (before: {before})"
         for name, before in found.get("versions", {}).items()
         if now["versions"].get(name) != before
@@ -126,12 +137,12 @@ def not_exact(found: dict[str, Any] | None, basis: Basis, *, step: int, folder: 
         "processes": "processes:",
         "compiler": "compiler:",
     }
-    changes += [
+    changed += [
         f"{word} {now[name] or 'none'} (before: {found.get(name) or 'none'})"
         for name, word in words.items()
         if (found.get(name) or None) != (now[name] or None)
     ]
-    return [f"it went on after step {step} with {', '.join(changes)}"] if changes else []
+    return [f"it went on after step {step} with {', '.join(changed)}"] if changed else []
 
 
 def begun(folder: Path, basis: Basis, *, step: int) -> list[str]:
@@ -139,14 +150,20 @@ def begun(folder: Path, basis: Basis, *, step: int) -> list[str]:
 
     Args:
         step: What was done there before; 0 where nothing was.
+
+    Raises:
+        IntegrityError: see `not_exact`.
+        ResourceError: the disk is full.
     """
     path = folder / FILE
     kept: dict[str, Any] = {"basis": None, "reasons": []}
     if path.is_file():
         kept = json.loads(path.read_text(encoding="utf-8"))
-    reasons = [*kept["reasons"], *not_exact(kept["basis"], basis, step=step, folder=folder)] if step else []
-    folder.mkdir(parents=True, exist_ok=True)
-    write_whole(path, json.dumps({"basis": dataclasses.asdict(basis), "reasons": reasons}))
+    found = [*kept["reasons"], *not_exact(kept["basis"], basis, step=step, folder=folder)] if step else []
+    reasons = list(dict.fromkeys(found))  # two kills between two trials
+    with writing(folder, FILE):
+        folder.mkdir(parents=True, exist_ok=True)
+        write_whole(path, json.dumps({"basis": dataclasses.asdict(basis), "reasons": reasons}))
     return reasons
 
 
@@ -154,7 +171,8 @@ def _device() -> str:
     import torch
 
     if torch.cuda.is_available():
-        return f"cuda {torch.cuda.get_device_name()}"
+        exact_or_error = torch.get_deterministic_debug_mode() == 2
+        return f"cuda {torch.cuda.get_device_name()}{CERTAIN if exact_or_error else ''}"
     return f"cpu {torch.backends.cpu.get_cpu_capability()}"
 
 
@@ -168,8 +186,9 @@ def _compiler(plan: Plan) -> str:
 
 def _model_sha256(folder: Path) -> str:
     hashed = hashlib.sha256()
-    for path in sorted(each for each in folder.iterdir() if each.suffix in _MODEL_FILES):
-        hashed.update(f"{path.name} {file_sha256(path)}\n".encode())
+    files = [*folder.iterdir(), *folder.glob("additional_chat_templates/*")]
+    for path in sorted(each for each in files if each.suffix in _MODEL_FILES):
+        hashed.update(f"{path.relative_to(folder)} {file_sha256(path)}\n".encode())
     return hashed.hexdigest()
 
 

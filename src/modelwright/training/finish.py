@@ -18,7 +18,7 @@ from modelwright.models.predictors import save_predictor
 from modelwright.models.predictors.out_of_sample import save_out_of_sample
 from modelwright.records import POSITION, Dataset, Plan, Run, digest, identify
 from modelwright.training import checkpoint as checkpoints
-from modelwright.training.basis import Basis, not_exact
+from modelwright.training.basis import Basis, changes
 from modelwright.training.calibrate import best_temperature
 from modelwright.training.course import Clock, Status
 from modelwright.training.estimate import off_by
@@ -86,7 +86,7 @@ def finished(basis: Basis, folder: Path) -> Run | None:
     try:
         kept = json.loads((folder / RECORD).read_text(encoding="utf-8"))
         run = TypeAdapter(Run).validate_python(kept["run"])
-        changed = not_exact(kept["basis"], basis, step=run.steps, folder=folder)
+        changed = changes(kept["basis"], basis, step=run.steps, folder=folder)
     except (OSError, ValueError, KeyError, TypeError, IntegrityError):
         return None
     shutil.rmtree(folder / "checkpoints", ignore_errors=True)
