@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import gc
+import json
 import subprocess
 import sys
 import weakref
@@ -31,6 +32,14 @@ SETTINGS = {"batch_size": 16, "max_length": 64, "rank": 0, "quantised": False}
 def needed(base: Path, pieces: int) -> float:
     """Bytes for texts of 14 tokens: 12 words and two special ones, the longest of the dataset."""
     return footprint_of_files(base, rank=0, quantised=False, examples=16, length=14).total(micro_batches=pieces)
+
+
+def test_activations_of_gpt2_are_counted_under_its_own_names(tmp_path: Path) -> None:
+    """1.4 times half of the 59,904 bytes that two texts of 8 tokens leave in float32."""
+    sizes = {"n_embd": 16, "n_layer": 3, "n_head": 2, "n_positions": 64}
+    (tmp_path / "config.json").write_text(json.dumps({"model_type": "gpt2", **sizes}))
+    found = footprint_of_files(tmp_path, rank=0, quantised=False, examples=2, length=8)
+    assert found.activations == pytest.approx(1.4 * 59_904 / 2)
 
 
 def test_a_batch_is_cut_until_it_fits(text_dataset: Dataset, tiny_encoder: Path) -> None:

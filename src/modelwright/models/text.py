@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +12,7 @@ import polars as pl
 
 from modelwright.errors import Fault, InputError
 from modelwright.models.features.frame import spoken
+from modelwright.models.sizes import sizes_of
 from modelwright.records import Schema
 
 if TYPE_CHECKING:
@@ -130,11 +130,7 @@ def tokenizer_from(folder: Path) -> Any:
 
 def longest_tokens(folder: Path) -> int:
     """How many tokens the model in `folder` can read at once, special tokens included."""
-    config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
-    limit = int(config.get("max_position_embeddings") or 2**31)
-    if config.get("model_type") in ("roberta", "xlm-roberta", "camembert", "mpnet"):
-        limit -= 2  # these families count positions from the one after the padding id
-    return min(limit, int(tokenizer_from(folder).model_max_length))
+    return min(sizes_of(folder).tokens or 2**31, int(tokenizer_from(folder).model_max_length))
 
 
 def tokenized(tokenizer: Any, texts: Sequence[str], **options: Any) -> Iterator[Any]:

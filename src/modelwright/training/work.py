@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from modelwright.models.room import weight_shapes
+from modelwright.models.sizes import sizes_of
+from modelwright.training.activations import activation_bytes
 
 if TYPE_CHECKING:
     from torch import nn
@@ -117,7 +118,7 @@ def counted(network: nn.Module, inputs: dict[str, Any]) -> float:
 def footprint_of_files(folder: Path, *, rank: int, quantised: bool, examples: int, length: int) -> Footprint:
     """The footprint of training the encoder in `folder`, from its files alone.
 
-    Activations: s b h L (34 + 5 a s / h) bytes in 16 bits (Korthikanti et al. 2022, equation 2), times what ours take.
+    Activations: those of `activation_bytes` in 16 bits, times what ours take.
 
     Args:
         folder: In transformers' layout.
@@ -128,21 +129,16 @@ def footprint_of_files(folder: Path, *, rank: int, quantised: bool, examples: in
     """
     from modelwright.models.eight_bits import FINER
 
-    config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
-    width = int(config.get("hidden_size") or config.get("dim") or 0)
-    layers = int(config.get("num_hidden_layers") or config.get("n_layers") or 0)
-    heads = int(config.get("num_attention_heads") or config.get("n_heads") or 1)
-    sizes = weight_shapes(folder)
-    count = sum(_product(shape) for shape in sizes.values())
-    products = {name: shape for name, shape in sizes.items() if len(shape) == 2 and "embed" not in name}
+    sizes, shapes = sizes_of(folder), weight_shapes(folder)
+    count = sum(_product(shape) for shape in shapes.values())
+    products = {name: shape for name, shape in shapes.items() if len(shape) == 2 and "embed" not in name}
     in_products = sum(_product(shape) for shape in products.values())
     trained = sum(rank * sum(shape) for shape in products.values()) if rank else count
     held = 4.0 * count
     if quantised:
         finer = sum(_product(shape) for name, shape in products.items() if name.removesuffix(".weight").endswith(FINER))
         held += (FOUR_BITS - 4.0) * (in_products - finer) + (1.0 - 4.0) * finer
-    each = 34 + 5 * heads * length / max(1, width)
-    activations = ACTIVATION_FACTOR * length * examples * width * layers * each
+    activations = ACTIVATION_FACTOR / 2 * activation_bytes(sizes, examples=examples, tokens=length)
     return Footprint(held + 4.0 * (trained if rank else 0), trained, activations, examples)
 
 
