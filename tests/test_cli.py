@@ -13,10 +13,13 @@ from typing import Any
 
 import pytest
 import typer
+from pydantic import TypeAdapter
+from pydantic_core import to_json
 
 from modelwright.cli import app
 from modelwright.cli.progress import Display, tail
 from modelwright.cli.speaker import speaking
+from modelwright.cli.story import about_run
 from modelwright.cli.trials import trials_made, trials_planned
 from modelwright.cli.words import duration, milliseconds, size
 from modelwright.errors import RefusedError
@@ -303,6 +306,22 @@ def test_durations(seconds: float, said: str) -> None:
 def test_sizes_and_milliseconds() -> None:
     assert [size(each) for each in (0, 820, 999_600, 1.4e9)] == ["0 B", "820 B", "1.0 MB", "1.4 GB"]
     assert [milliseconds(each) for each in (0.31, 12.3, 1234)] == ["0.3 ms", "12 ms", "1.2 s"]
+
+
+def test_what_a_run_took_is_told_beside_its_forecast() -> None:
+    off = {"seconds": -0.07, "peak_memory_bytes": 0.03, "disk_bytes": -0.12, "cost": -0.07}
+    run = Run("", "", "", "", "completed", 9, 4, 0.1, {}, 75.0, 2_200_000_000, off, disk_bytes=271_000_000, cost=0.25)
+    assert list(about_run(run, "accuracy")) == [
+        ("Train", "9 steps, best after 4 · done in 1 min 15 s (forecast off by 7%)"),
+        (
+            "",
+            "2.2 GB of memory (forecast off by 3%) · 271 MB of disk (forecast off by 12%) · $0.25 (forecast off by 7%)",
+        ),
+    ]
+    old = json.loads(to_json(run)) | {"forecast_error": {"seconds": -0.07, "peak_memory_bytes": 0.03}}
+    del old["disk_bytes"], old["cost"]
+    _, (_, told) = about_run(TypeAdapter(Run).validate_python(old), "accuracy")
+    assert told == "2.2 GB of memory (forecast off by 3%)"
 
 
 def test_trials_in_words() -> None:

@@ -86,10 +86,14 @@ def test_a_containers_limit_counts(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     assert available_bytes() - psutil.Process().memory_info().rss > 5e8
 
 
-def test_a_watch_sees_what_was_held_for_a_moment() -> None:
-    """100 MB that are gone when it is asked."""
+@pytest.mark.parametrize("resident", [False, True])
+def test_a_watch_sees_what_was_held_for_a_moment(resident: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """100 MB that are gone when it is asked; of resident memory also where there is a GPU."""
+    import torch
+
     before = memory.memory_bytes()
-    with Peak() as peak:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: resident)
+    with Peak(resident=resident) as peak:
         for _ in range(10):
             np.ones(12_500_000).sum()
         assert peak.bytes > before + 60e6

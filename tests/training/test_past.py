@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from modelwright.records import Estimate, Interval
-from modelwright.training.past import FILE, corrected, remember, state_folder
+from modelwright.training.past import FILE, corrected, device_name, remember, state_folder
 
 PLAIN = Estimate(Interval(100.0, 88.0, 112.0), Interval(1e9, 0.9e9, 1.1e9), Interval(0, 0, 0), {"training": 100.0})
 
@@ -74,6 +74,15 @@ def test_other_devices_and_broken_lines_are_passed_over(monkeypatch: pytest.Monk
     path = state_folder() / FILE
     path.write_text(path.read_text() + path.read_text().replace('"device": "', '"device": "another ') + '{"kind": "te')
     assert corrected("text full", PLAIN).past["seconds"].runs == 1
+
+
+def test_tables_are_searched_by_the_processor(monkeypatch: pytest.MonkeyPatch) -> None:
+    import torch
+
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "get_device_name", lambda: "a GPU")
+    assert device_name("text full") == "a GPU"
+    assert device_name("table classical").endswith(" cores")
 
 
 def test_a_folder_that_cannot_be_written_costs_nothing(

@@ -17,8 +17,9 @@ from modelwright.evaluation.diagnose import HistoryPoint
 from modelwright.models.predictors import load_predictor
 from modelwright.models.predictors.out_of_sample import load_out_of_sample
 from modelwright.problem import Problem
-from modelwright.records import Dataset, Plan, Progress, Run
+from modelwright.records import Dataset, Interval, Plan, Progress, Run
 from modelwright.training import basis, checkpoint
+from modelwright.training import train as training
 from modelwright.training import underway as room
 from modelwright.training.job import Job
 from modelwright.training.parallel import Group
@@ -69,6 +70,33 @@ def test_a_run_learns_and_its_predictor_answers_alike(text_dataset: Dataset, pro
     np.testing.assert_allclose(alone.probabilities_NC[0], again.probabilities_NC[3], atol=1e-5)
     truth_N = targets_N(text_dataset.schema, validation)
     assert (again.indices_N == truth_N).mean() == pytest.approx(run.validation["accuracy"].value)
+
+
+def test_the_most_that_a_run_takes_of_the_disk(
+    text_dataset: Dataset, problem: Problem, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Older checkpoints are looked up, to be removed, when the new one is whole; all go when the record is kept."""
+    seen: list[int] = []
+
+    def bytes_in(folder: Path) -> int:
+        return sum(each.stat().st_size for each in folder.rglob("*") if each.is_file())
+
+    def found(folder: Path) -> list[Path]:
+        seen.append(bytes_in(folder))
+        return sorted(folder.glob("step-*"), reverse=True)
+
+    def keep(run: Run, basis: object, folder: Path) -> None:
+        seen.append(bytes_in(folder))
+
+    monkeypatch.setattr(checkpoint, "found", found)
+    monkeypatch.setattr(training, "keep", keep)
+    made = planned(text_dataset, problem, tmp_path)
+    hourly = dataclasses.replace(made.estimate, cost=Interval(made.estimate.seconds.value / 1000, None, None))
+    run = trained(text_dataset, dataclasses.replace(made, estimate=hourly), tmp_path / "run")
+    assert run.disk_bytes == max(seen) > bytes_in(tmp_path / "run/predictor")
+    assert run.forecast_error["disk_bytes"] == pytest.approx(run.disk_bytes / made.estimate.disk_bytes - 1)
+    assert run.cost == pytest.approx(run.seconds / 1000)
+    assert run.forecast_error["cost"] == run.forecast_error["seconds"]
 
 
 def test_nulls_and_empty_texts_are_answered(text_dataset: Dataset, problem: Problem, tmp_path: Path) -> None:

@@ -78,9 +78,12 @@ def test_the_best_trial_becomes_the_run(text_dataset: Dataset, made: Plan, tmp_p
     assert len({json.dumps(each.settings) for each in run.trials}) == 5, "nothing is tried twice"
     assert run.seconds == pytest.approx(sum(each.seconds for each in run.trials))
     assert run.validation["accuracy"].value == pytest.approx(best.score)
+    kept = sum(each.stat().st_size for each in (tmp_path / "run/predictor").rglob("*") if each.is_file())
 
     alone = trained(text_dataset, plan_of(made, best.settings, best.number), tmp_path / "alone")
     assert alone.weights_sha256 == run.weights_sha256 and alone.trials == ()
+    assert run.disk_bytes >= alone.disk_bytes + kept > kept, "a trial, and beside it the best so far"
+    assert run.forecast_error["disk_bytes"] == pytest.approx(run.disk_bytes / made.estimate.disk_bytes - 1)
     assert (tmp_path / "alone/history.json").read_bytes() == (tmp_path / "run/history.json").read_bytes()
     assert weights(tmp_path / "run") == weights(tmp_path / "alone")
     answers = load_predictor(tmp_path / "run/predictor").predict(validation := read_part(text_dataset, "validation"))

@@ -11,7 +11,7 @@ from typing import Any
 _CLOCK = frozenset(
     {
         *("id", "path", "html", "seconds", "fit_seconds", "latency_ms", "cost_per_1000", "peak_memory_bytes"),
-        *("estimate", "forecast_error", "preflight", "curve", "no_curve"),
+        *("disk_bytes", "cost", "estimate", "forecast_error", "preflight", "curve", "no_curve"),
         "parts_sha256",  # Polars of another version writes other bytes of the same examples
     }
 )

@@ -38,8 +38,11 @@ class Remark:
 class Run:
     """Step 4: what training did. `not_exact` says why an undisturbed run would have ended with other bits, if so.
 
-    With `trials` it is about the chosen one, but for `seconds`, `peak_memory_bytes` and `forecast_error`: these are of
-    all together.
+    `disk_bytes` is the most that its folder was seen to hold, `cost` that of its seconds where a price is stated;
+    `forecast_error` says by how much more than foreseen these and time and memory came to, as shares.
+
+    With `trials` it is about the chosen one, but for `seconds`, `peak_memory_bytes`, `disk_bytes`, `cost` and
+    `forecast_error`: these are of all together.
     """
 
     id: str
@@ -57,3 +60,5 @@ class Run:
     not_exact: tuple[str, ...] = ()
     remarks: tuple[Remark, ...] = ()
     trials: tuple[Trial, ...] = ()
+    disk_bytes: int = 0
+    cost: float = 0.0

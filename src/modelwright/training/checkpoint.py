@@ -158,6 +158,11 @@ def write_whole(path: Path, text: str) -> None:
     sync(path.parent)
 
 
+def folder_bytes(folder: Path) -> int:
+    """What the files in `folder` and below take; 0 where it is not there."""
+    return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+
+
 def file_sha256(path: Path) -> str:
     """The SHA-256 of a file, in hexadecimal."""
     with path.open("rb") as opened:

@@ -214,14 +214,29 @@ def with_cost(estimate: Estimate, dollars_per_hour: float | None) -> Estimate:
     return replace(estimate, cost=priced(hours, dollars_per_hour))
 
 
-def off_by(expected: Estimate, *, share: float, seconds: float, peak_memory_bytes: int) -> dict[str, float]:
-    """How far the forecast was off, as shares of it; of a run that stopped early, for the share of steps it took."""
+def off_by(
+    expected: Estimate, *, share: float, seconds: float, peak_memory_bytes: int, disk_bytes: int
+) -> dict[str, float]:
+    """How far the forecast was off, as shares of it; of a run that stopped early, for the share of steps it took.
+
+    Of disk and cost only where they were foreseen.
+    """
     whole = expected.seconds.value
     varying = sum(expected.parts.get(name, 0.0) for name in PER_STEP) if expected.parts else whole
-    return {
+    off = {
         "seconds": seconds / (whole - (1 - share) * varying) - 1,
         "peak_memory_bytes": peak_memory_bytes / expected.peak_memory_bytes.value - 1,
     }
+    if expected.disk_bytes:
+        off["disk_bytes"] = disk_bytes / expected.disk_bytes - 1
+    if expected.cost.value:
+        off["cost"] = off["seconds"]  # every second has one price
+    return off
+
+
+def dollars_of(expected: Estimate, seconds: float) -> float:
+    """The dollars of so many seconds at the price that the forecast's have; 0 where none was stated."""
+    return seconds * expected.cost.value / expected.seconds.value
 
 
 def _portions(lengths_W: np.ndarray) -> list[Shape]:

@@ -21,7 +21,7 @@ from modelwright.training import checkpoint as checkpoints
 from modelwright.training.basis import Basis, changes
 from modelwright.training.calibrate import best_temperature
 from modelwright.training.course import Clock, Status
-from modelwright.training.estimate import off_by
+from modelwright.training.estimate import dollars_of, off_by
 from modelwright.training.job import Job
 from modelwright.training.memory import Peak
 from modelwright.training.underway import UnderWay
@@ -51,6 +51,7 @@ def finish(
     weights = {p.name: checkpoints.file_sha256(p) for p in sorted((folder / "predictor").rglob("*.safetensors"))}
     figures = all_intervals(schema, truth_N, answers)
     seconds, most = clock.seconds, max(course.peak_memory_bytes, peak.bytes)
+    disk_bytes = max(under.disk_bytes, checkpoints.folder_bytes(folder))
     share = course.step / job.settings["steps"]  # a run may stop early
     record = Run(
         id="",
@@ -64,9 +65,13 @@ def finish(
         validation=figures,
         seconds=seconds,
         peak_memory_bytes=most,
-        forecast_error=off_by(plan.estimate, share=share, seconds=seconds, peak_memory_bytes=most),
+        forecast_error=off_by(
+            plan.estimate, share=share, seconds=seconds, peak_memory_bytes=most, disk_bytes=disk_bytes
+        ),
         not_exact=tuple(course.not_exact),
         remarks=tuple(under.watch.remarks),
+        disk_bytes=disk_bytes,
+        cost=dollars_of(plan.estimate, seconds),
     )
     identified: Run = identify(record)
     return identified

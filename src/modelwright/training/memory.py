@@ -21,12 +21,9 @@ EVERY_SECONDS = 0.02
 
 def memory_bytes() -> int:
     """Resident memory of this process now, or what the GPU has held at most where there is one."""
-    import psutil
     import torch
 
-    if torch.cuda.is_available():
-        return int(torch.cuda.max_memory_allocated())
-    return int(psutil.Process().memory_info().rss)
+    return int(torch.cuda.max_memory_allocated()) if torch.cuda.is_available() else _resident_bytes()
 
 
 def release() -> None:
@@ -42,18 +39,24 @@ class Peak:
 
     The system keeps the highest figure of a process's whole life. Where that has risen since, it is the answer,
     exact; where the process held more before, the highest of many looks is.
+
+    Args:
+        resident: Of resident memory, also where there is a GPU: what is fitted has no use for it.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, resident: bool = False) -> None:
+        self._resident, self._gpu = resident, False
         self._seen = 0
         self._before = 0
         self._end = threading.Event()
         self._thread = threading.Thread(target=self._look, daemon=True)
 
     def __enter__(self) -> Peak:
-        import torch
+        if not self._resident:
+            import torch
 
-        if torch.cuda.is_available():
+            self._gpu = torch.cuda.is_available()
+        if self._gpu:
             torch.cuda.reset_peak_memory_stats()
         else:
             self._before = _highest_bytes()
@@ -68,16 +71,20 @@ class Peak:
     @property
     def bytes(self) -> int:
         """The peak so far."""
-        now = memory_bytes()
+        now = memory_bytes() if self._gpu else _resident_bytes()
         highest = _highest_bytes()
         return max(self._seen, now, highest if 0 < self._before < highest else 0)
 
     def _look(self) -> None:
-        import psutil
-
-        process = psutil.Process()
         while not self._end.wait(EVERY_SECONDS):
-            self._seen = max(self._seen, int(process.memory_info().rss))
+            self._seen = max(self._seen, _resident_bytes())
+
+
+def _resident_bytes() -> int:
+    """Of this process, now."""
+    import psutil
+
+    return int(psutil.Process().memory_info().rss)
 
 
 @cache

@@ -20,7 +20,8 @@ from typing import Any
 import numpy as np
 
 from modelwright.models.threads import cores
-from modelwright.records import Estimate, Interval, Past, Schema
+from modelwright.records import Estimate, Interval, Past, Plan, Run, Schema
+from modelwright.training.crowd import CROWDED
 
 FILE = "forecasts.jsonl"
 LATEST = 40
@@ -53,18 +54,34 @@ def state_folder() -> Path:
     return (Path(home) if home else Path.home() / ".local" / "state") / "modelwright"
 
 
-def device_name() -> str:
-    """What the runs are done by: the GPU, or the processor and how many of its cores."""
-    import torch
+def device_name(kind: str) -> str:
+    """What runs of this kind are done by: the GPU, or the processor and how many of its cores."""
+    if not kind.endswith(" classical"):  # these have no use for a GPU, and torch would take 190 MB more
+        import torch
 
-    if torch.cuda.is_available():
-        return str(torch.cuda.get_device_name())
+        if torch.cuda.is_available():
+            return str(torch.cuda.get_device_name())
     return f"{_processor()}, {cores()} cores"
 
 
 def kind_of_job(schema: Schema, method: str) -> str:
     """The runs whose forecasts are off alike: of one kind of input, trained one way."""
     return f"{schema.kind} {method}"
+
+
+def learn(schema: Schema, plan: Plan, run: Run, *, crowd: float) -> None:
+    """Keep what a finished run took beside what its plan foresaw, but not its time where others took much of it.
+
+    Args:
+        schema: Of its dataset.
+        plan: The run's.
+        run: One that was never killed: else it has started twice.
+        crowd: What other programs took of the processor meanwhile, as a share.
+    """
+    actual = {"seconds": run.seconds, "peak_memory_bytes": float(run.peak_memory_bytes)}
+    if max(crowd, plan.estimate.crowd) > CROWDED:
+        del actual["seconds"]
+    remember(kind_of_job(schema, plan.method), plan.estimate, actual, off=run.forecast_error)
 
 
 def remember(kind: str, estimate: Estimate, actual: dict[str, float], *, off: dict[str, float]) -> None:
@@ -80,7 +97,7 @@ def remember(kind: str, estimate: Estimate, actual: dict[str, float], *, off: di
     for name, value in actual.items():
         forecast = value / (1 + off[name])
         lessons[name] = {"raw": forecast / _of(estimate.past, name), "forecast": forecast, "actual": value}
-    line = {"kind": kind, "device": device_name(), "made_at": datetime.now(UTC).isoformat(), **lessons}
+    line = {"kind": kind, "device": device_name(kind), "made_at": datetime.now(UTC).isoformat(), **lessons}
     path = state_folder() / FILE
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -137,7 +154,7 @@ def _of(past: dict[str, Past], name: str) -> float:
 
 def _entries(kind: str) -> Iterator[dict[str, Any]]:
     """The past runs of `kind` by this device, oldest first; a line that was cut short is passed over."""
-    path, device = state_folder() / FILE, device_name()
+    path, device = state_folder() / FILE, device_name(kind)
     try:
         lines = path.read_text(encoding="utf-8").splitlines()
     except OSError:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -45,6 +47,12 @@ from modelwright.training.space import space
 SEARCHED = (0.2, 0.03, 1.0)
 """Of the budget, what the search of a table takes: usually, at least, at most. It ends when nothing more is gained:
 after .03 to .75 of 640 s on ten tables of 178 to 50,000 examples (measured)."""
+SEARCHED_MEMORY = (5e8, 250.0)
+"""Bytes of it, and more for each cell of train. Measured: nine tables of 142 to 90,000 examples took .62 to 1.27
+of that, and one with texts 1.48."""
+SEARCHED_DISK = 7600.0
+"""Bytes of disk, times the root of the number of cells. Measured where time was no limit: within a factor of 2 on six
+of ten tables of 142 to 20,000 examples, of 4 on nine; where the search has but 20 s, down to a tenth."""
 CURVE_SECONDS, CURVE_SHARE = 6.0, 0.03
 """What fits for the learning curve may take, and of the budget at most. Chosen."""
 PROBED = "probe of matrix products"
@@ -192,15 +200,28 @@ def _classical(
         "metric": Setting(metric, "problem"),
         "budget_seconds": Setting(round(budget_seconds), origin),
     }
-    seconds = Interval(*(share * budget_seconds for share in SEARCHED))
-    nothing = Interval(0.0, 0.0, 0.0)
-    size = 2e8 + 60.0 * dataset.parts["train"] * len(dataset.schema.inputs)
-    memory = Interval(size, 0.5 * size, 2 * size)
-    estimate = with_cost(Estimate(seconds, memory, nothing), problem.compute.dollars_per_hour)
+    estimate = with_cost(_searched(dataset, budget_seconds), problem.compute.dollars_per_hour)
     curve, why = _curve(dataset, problem, metric, budget_seconds)
     record = Plan("", dataset.id, CLASSICAL, "classical", settings, estimate, tuple(candidates), None, curve, None, why)
     identified: Plan = identify(record)
     return identified
+
+
+def _searched(dataset: Dataset, budget_seconds: float) -> Estimate:
+    """What the search of a table takes here; nothing of it is tried for that."""
+    cells = dataset.parts["train"] * len(dataset.schema.inputs)
+    fixed, each = SEARCHED_MEMORY
+    size = fixed + each * cells
+    plain = Estimate(
+        seconds=Interval(*(share * budget_seconds for share in SEARCHED)),
+        peak_memory_bytes=Interval(size, 0.5 * size, 2 * size),
+        cost=Interval(0.0, 0.0, 0.0),
+        disk_bytes=SEARCHED_DISK * math.sqrt(cells),
+    )
+    estimate = corrected(kind_of_job(dataset.schema, "classical"), plain)
+    value, low, high = estimate.seconds.value, estimate.seconds.low, estimate.seconds.high
+    assert high is not None, "a forecast has a range"
+    return replace(estimate, seconds=Interval(value, low, max(value, min(high, budget_seconds))))
 
 
 def _curve(

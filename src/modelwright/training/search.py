@@ -117,8 +117,8 @@ class Bench:
 
 def search(
     bench: Bench, *, folder: Path, deadline: float, tell: Callable[[int, float], None] = lambda number, loss: None
-) -> list[Trial]:
-    """The trials, in order; those in the journal of `folder` are not made again.
+) -> tuple[list[Trial], bool]:
+    """The trials, in order, and whether there was time for all; those in the journal of `folder` are not made again.
 
     Args:
         deadline: On the clock of `time.monotonic`; no trial starts that would likely end after it. At
@@ -129,7 +129,7 @@ def search(
     while len(trials) < MOST_TRIALS and not _stale(trials):
         usual = float(np.median([trial.seconds for trial in trials])) if trials else 0.0
         if trials and time.monotonic() + usual > deadline:
-            break
+            return trials, False
         tried = _propose(bench, trials)
         started = time.perf_counter()
         rounds, answers = bench.answers(tried)
@@ -138,7 +138,7 @@ def search(
         trials.append(trial)
         enter(folder, trial)
         tell(len(trials), best_of(trials).loss)
-    return trials
+    return trials, True
 
 
 def journaled(folder: Path) -> tuple[int, float]:

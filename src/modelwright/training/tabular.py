@@ -7,7 +7,6 @@ folded (split by time, or by groups), validation is what settings are chosen on,
 from __future__ import annotations
 
 import json
-import resource
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -36,7 +35,11 @@ from modelwright.training.candidates import (
     simple_candidates,
     weights_by_metric,
 )
-from modelwright.training.checkpoint import file_sha256, writing
+from modelwright.training.checkpoint import file_sha256, folder_bytes, writing
+from modelwright.training.crowd import Crowd
+from modelwright.training.estimate import dollars_of, off_by
+from modelwright.training.memory import Peak, release
+from modelwright.training.past import learn
 from modelwright.training.search import TRIAL_SHARE, Bench, Trial, best_of, journaled, search
 
 FOLDS = 5
@@ -107,7 +110,7 @@ def fit_tabular(
     judge = Bench(table, judged, seed, TRIAL_SHARE * budget_seconds)
     examples = train if foldable else pl.concat([train, validation], how="diagonal_relaxed")
     candidates = simple_candidates(schema, examples, train, judged, seed=seed, budget=0.3 * budget_seconds, tell=tell)
-    trials = search(
+    trials, in_time = search(
         Bench(table, searched, seed, TRIAL_SHARE * budget_seconds),
         folder=folder,
         deadline=began + SEARCH_SHARE * budget_seconds,
@@ -134,7 +137,7 @@ def fit_tabular(
         losses,
         _out_of_fold(schema, len(train), judged, answers),
         _history(schema, members, train, validation),
-        time.monotonic() - began < SEARCH_SHARE * budget_seconds,
+        in_time,
     )
 
 
@@ -226,12 +229,23 @@ def train_tabular(
         ResourceError: the disk is full; the trials before are kept.
         IntegrityError: the killed run in `folder` began with other data or another plan, or its journal was altered.
     """
-    with writing(folder, "the search", "the trials that were finished are kept"):
-        return _trained(dataset, plan, metric, folder, budget_seconds, progress)
+    release()
+    crowd, fresh = Crowd(), not journaled(folder)[0]
+    with writing(folder, "the search", "the trials that were finished are kept"), Peak(resident=True) as peak:
+        made = _trained(dataset, plan, metric, folder, budget_seconds, progress, peak)
+    if fresh:  # one that was killed has started twice
+        learn(dataset.schema, plan, made, crowd=crowd.share)
+    return made
 
 
 def _trained(
-    dataset: Dataset, plan: Plan, metric: str, folder: Path, budget_seconds: float, progress: Callable[[Progress], None]
+    dataset: Dataset,
+    plan: Plan,
+    metric: str,
+    folder: Path,
+    budget_seconds: float,
+    progress: Callable[[Progress], None],
+    peak: Peak,
 ) -> Run:
     trials, spent_seconds = journaled(folder)
     began = time.monotonic() - spent_seconds
@@ -252,25 +266,11 @@ def _trained(
         foldable=folds is not None,
         progress=progress,
     )
-    answers = found.predictor.predict(validation)
-    scored, positions_N = answers, validation[POSITION].to_numpy()
-    truth_N = targets_N(schema, validation)
-    if found.out_of_fold is not None and len(validation) < ENOUGH:
-        scored = joined([answers, found.out_of_fold])
-        positions_N = np.concatenate([positions_N, train[POSITION].to_numpy()])
-        truth_N = np.concatenate([truth_N, targets_N(schema, train)])
-    predictor, scored = decided(found.predictor, scored, metric, truth_N, seed=seed)
-    answers = replace(answers, weights_C=scored.weights_C)
-    save_predictor(predictor, folder / "predictor")
-    save_out_of_sample(folder / "predictor", positions_N, scored)
-    (folder / "history.json").write_text(json.dumps([asdict(point) for point in found.history]), encoding="utf-8")
-    about = {"weights": found.weights, "settings": found.settings, "losses": found.losses, "trials": len(found.trials)}
-    (folder / "blend.json").write_text(json.dumps(plain(about), indent=1), encoding="utf-8")
-    seconds = time.monotonic() - began
-    memory_bytes = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    answers = _kept(found, train, validation, metric=metric, seed=seed, folder=folder)
+    took: dict[str, Any] = {"seconds": time.monotonic() - began, "peak_memory_bytes": peak.bytes}
+    took["disk_bytes"] = folder_bytes(folder)
     saved = sorted(each for each in (folder / "predictor").rglob("*") if each.is_file())
     weights = {str(each.relative_to(folder)): file_sha256(each) for each in saved}
-    expected = plan.estimate
     record: Run = identify(
         Run(
             id="",
@@ -282,13 +282,31 @@ def _trained(
             best_step=best_of(found.trials).number,
             train_loss=float(found.history[-1].train_loss or 0.0) if found.history else found.losses["chosen"],
             validation=all_intervals(schema, targets_N(schema, validation), answers, seed=seed),
-            seconds=seconds,
-            peak_memory_bytes=memory_bytes,
-            forecast_error={
-                "seconds": seconds / expected.seconds.value - 1,
-                "peak_memory_bytes": memory_bytes / expected.peak_memory_bytes.value - 1,
-            },
+            forecast_error=off_by(plan.estimate, share=1.0, **took),
             not_exact=tuple(changed),
+            cost=dollars_of(plan.estimate, took["seconds"]),
+            **took,
         )
     )
     return record
+
+
+def _kept(
+    found: TabularFit, train: pl.DataFrame, validation: pl.DataFrame, *, metric: str, seed: int, folder: Path
+) -> Predictions:
+    """The answers to validation by what was found, which is written into `folder`."""
+    schema = found.predictor.schema
+    answers = found.predictor.predict(validation)
+    scored, positions_N = answers, validation[POSITION].to_numpy()
+    truth_N = targets_N(schema, validation)
+    if found.out_of_fold is not None and len(validation) < ENOUGH:
+        scored = joined([answers, found.out_of_fold])
+        positions_N = np.concatenate([positions_N, train[POSITION].to_numpy()])
+        truth_N = np.concatenate([truth_N, targets_N(schema, train)])
+    predictor, scored = decided(found.predictor, scored, metric, truth_N, seed=seed)
+    save_predictor(predictor, folder / "predictor")
+    save_out_of_sample(folder / "predictor", positions_N, scored)
+    (folder / "history.json").write_text(json.dumps([asdict(point) for point in found.history]), encoding="utf-8")
+    about = {"weights": found.weights, "settings": found.settings, "losses": found.losses, "trials": len(found.trials)}
+    (folder / "blend.json").write_text(json.dumps(plain(about), indent=1), encoding="utf-8")
+    return replace(answers, weights_C=scored.weights_C)

@@ -24,7 +24,7 @@ from modelwright.records import Dataset, Plan, Progress, Run, Schema
 from modelwright.training import checkpoint as checkpoints
 from modelwright.training.basis import Basis, basis_of
 from modelwright.training.course import Clock, Course, Status
-from modelwright.training.crowd import CROWDED, Crowd
+from modelwright.training.crowd import Crowd
 from modelwright.training.finish import finish, finished, keep
 from modelwright.training.fit import still_fits
 from modelwright.training.job import Job, build, load_libraries
@@ -32,7 +32,7 @@ from modelwright.training.logs import HISTORY
 from modelwright.training.loop import Step, steps
 from modelwright.training.memory import Peak, memory_bytes, release
 from modelwright.training.parallel import Group, joined
-from modelwright.training.past import kind_of_job, remember
+from modelwright.training.past import learn
 from modelwright.training.reporters import Reports, Subject, check
 from modelwright.training.sharding import chosen
 from modelwright.training.trained import begin
@@ -171,11 +171,8 @@ def _made(asked: _Asked, basis: Basis, group: Group, sharding: str) -> Run | Non
     reports.end(status)
     if status == "pruned":
         raise Pruned(under.course)
-    if made is not None and asked.go_on is None and not under.went_on:  # one that was killed has started twice
-        actual = {"seconds": made.seconds, "peak_memory_bytes": float(made.peak_memory_bytes)}
-        if max(crowd.share, plan.estimate.crowd) > CROWDED:
-            del actual["seconds"]
-        remember(kind_of_job(asked.dataset.schema, plan.method), plan.estimate, actual, off=made.forecast_error)
+    if made is not None and asked.go_on is None and not under.went_on:
+        learn(asked.dataset.schema, plan, made, crowd=crowd.share)
     return made
 
 

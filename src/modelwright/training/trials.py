@@ -19,9 +19,9 @@ from modelwright.errors import RefusedError
 from modelwright.evaluation.diagnose import HistoryPoint
 from modelwright.records import Plan, Progress, Run, Trial, identify
 from modelwright.training.basis import Basis, begun
-from modelwright.training.checkpoint import newest_sound, writing
+from modelwright.training.checkpoint import folder_bytes, newest_sound, writing
 from modelwright.training.course import Course
-from modelwright.training.estimate import off_by
+from modelwright.training.estimate import dollars_of, off_by
 from modelwright.training.finish import RECORD, finished, keep
 from modelwright.training.journal import enter, entries
 from modelwright.training.logs import HISTORY, LOG, REMARKS, SPEED, TABLE
@@ -97,7 +97,9 @@ def train_trials(
     home, one = trial_folder(folder, best.number), plan_of(plan, best.settings, best.number)
     again = train(one, folder=home, budget_seconds=budget_seconds, go_on=None, progress=progress)  # it is over
     seconds = sum(each.seconds for each in done)
-    most = max(_peak_bytes(trial_folder(folder, each.number)) for each in done if each.whole)
+    runs = [_run(trial_folder(folder, each.number)) for each in done if each.whole]
+    most = max(int(each["peak_memory_bytes"]) for each in runs)
+    disk_bytes = max(int(each.get("disk_bytes", 0)) for each in runs) + folder_bytes(home / "predictor")
     record = replace(
         again,
         plan_id=plan.id,
@@ -105,9 +107,11 @@ def train_trials(
         status=again.status if in_time else "budget",
         seconds=seconds,
         peak_memory_bytes=most,
-        forecast_error=off_by(plan.estimate, share=1.0, seconds=seconds, peak_memory_bytes=most),
+        forecast_error=off_by(plan.estimate, share=1.0, seconds=seconds, peak_memory_bytes=most, disk_bytes=disk_bytes),
         not_exact=(*changed, *(f"trial {each.number + 1}: {why}" for each in done for why in each.not_exact)),
         trials=tuple(_record(each, metric, best=best) for each in done),
+        disk_bytes=disk_bytes,
+        cost=dollars_of(plan.estimate, seconds),
     )
     run: Run = identify(record)
     with writing(folder, "the best trial's predictor", KEPT):
@@ -219,8 +223,9 @@ def _promote(home: Path, folder: Path) -> None:
         shutil.copyfile(home / name, folder / name)
 
 
-def _peak_bytes(home: Path) -> int:
-    return int(json.loads((home / RECORD).read_text(encoding="utf-8"))["run"]["peak_memory_bytes"])
+def _run(home: Path) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads((home / RECORD).read_text(encoding="utf-8"))["run"]
+    return found
 
 
 def _record(done: Done, metric: str, *, best: Done) -> Trial:

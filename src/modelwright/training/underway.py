@@ -40,6 +40,7 @@ class UnderWay:
         metric: By which a checkpoint is the best.
         went_on: Whether a killed call began it.
         saved: When the newest checkpoint was written, on the clock of time.perf_counter.
+        disk_bytes: The most that its checkpoints took, in this call.
     """
 
     held: Trained
@@ -53,6 +54,7 @@ class UnderWay:
     metric: str
     went_on: bool
     saved: float
+    disk_bytes: int = 0
 
     def validate(self) -> HistoryPoint:
         """Answer the open parts, note whether this is the best so far, and keep it."""
@@ -63,9 +65,14 @@ class UnderWay:
         return point
 
     def save(self) -> None:
-        """Write a checkpoint."""
+        """Write a checkpoint; older ones are removed only then."""
         self.logs.sync()
+        first = self.group.first  # it writes, and files may vanish while others look
+        before = checkpoints.folder_bytes(self.place) if first else 0
         save(self.held, self.optimizer, self.course, self.basis, self.place, self.group)
+        if first:
+            written = checkpoints.folder_bytes(checkpoints.place(self.place, self.course.step))
+            self.disk_bytes = max(self.disk_bytes, before + written)
         self.saved = time.perf_counter()
 
     def tell(self, remarks: Sequence[Remark], progress: Tell) -> None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from modelwright.cli.story.line import Line
 from modelwright.cli.trials import trials_made
-from modelwright.cli.words import duration, milliseconds, percent, place
+from modelwright.cli.words import duration, milliseconds, percent, place, size
 
 if TYPE_CHECKING:
     from modelwright.records import Report, Run, RungScore, Verdict
@@ -36,7 +36,7 @@ def _rung(rung: RungScore, verdict: Verdict) -> str:
 
 
 def about_run(run: Run, metric: str) -> Iterator[Line]:
-    """What training reached, how long it took, and how far off the forecast was."""
+    """What training reached, what it took, and how far off the forecasts were."""
     from modelwright.evaluation.words import with_interval
 
     ended = {"completed": "done", "stopped_early": "stopped early: no longer better", "budget": "the budget is spent"}
@@ -47,9 +47,21 @@ def about_run(run: Run, metric: str) -> Iterator[Line]:
     forecast = f" (forecast off by {percent(off)})" if off is not None else ""
     parts.append(f"{ended[run.status]} in {duration(run.seconds)}{forecast}")
     yield "Train", " · ".join(parts)
+    yield from (("", said) for said in filter(None, [_beside_forecast(run)]))
     yield from (("", said) for said in trials_made(run))
     yield from (("", f"not exact: {reason}") for reason in run.not_exact)
     yield from (("", f"! {remark.sentence}") for remark in run.remarks)
+
+
+def _beside_forecast(run: Run) -> str:
+    """What it took besides time, as far as it was foreseen."""
+    took = {
+        "peak_memory_bytes": f"{size(run.peak_memory_bytes)} of memory",
+        "disk_bytes": f"{size(run.disk_bytes)} of disk",
+        "cost": f"${run.cost:.2f}",
+    }
+    off = run.forecast_error
+    return " · ".join(f"{said} (forecast off by {percent(off[name])})" for name, said in took.items() if name in off)
 
 
 def about_report(report: Report) -> Iterator[Line]:
