@@ -24,6 +24,6 @@ def test_blocks_are_repeated_where_memory_asks(tmp_path: Path, monkeypatch: pyte
     """Three blocks leave 59,904 bytes, of which half of the memory may be taken: all, two thirds, a third, none."""
     (tmp_path / "config.json").write_text(json.dumps(GPT2))
     for free, expected in ((120_000, 0), (119_000, 1), (80_000, 1), (79_000, 2), (40_000, 2), (39_000, 3)):
-        monkeypatch.setattr(activations, "memory_bytes", lambda free=free: float(free))
+        monkeypatch.setattr(activations, "worker_bytes", lambda free=free: float(free))
         assert checkpointing(tmp_path, examples=2, tokens=8).value == expected
     assert checkpointing("resnet-small", examples=64, tokens=0).value == 0

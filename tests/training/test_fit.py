@@ -23,7 +23,9 @@ from modelwright.records import Dataset, Estimate, Interval
 from modelwright.training import memory
 from modelwright.training.fit import micro_batches, still_fits
 from modelwright.training.memory import Peak, saved_bytes
+from modelwright.training.parallel import Group
 from modelwright.training.probe import largest_batch
+from modelwright.training.sharding import chosen, worker_bytes
 from modelwright.training.work import footprint_of_files
 
 SETTINGS = {"batch_size": 16, "max_length": 64, "rank": 0, "quantised": False}
@@ -84,6 +86,41 @@ def test_a_containers_limit_counts(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     assert left == pytest.approx(5e8, abs=5e7)
     limit.write_text("max\n")
     assert available_bytes() - psutil.Process().memory_info().rss > 5e8
+
+
+def test_a_workers_share_is_of_the_containers_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of 2 MB allowed 1.4 are taken: 300 kB for each of two, of which half may be filled.
+
+    A layer of 100 x 100 with its gradients and moments takes 16 · 10,100 = 161,600 bytes.
+    """
+    import torch
+
+    class Two(Group):
+        """Two workers of which only this one is asked."""
+
+        def number(self, value: float) -> float:
+            return value
+
+    limit, used = tmp_path / "memory.max", tmp_path / "memory.current"
+    limit.write_text("2000000\n")
+    used.write_text("1400000\n")
+    monkeypatch.setattr(room, "LIMITS", (limit,))
+    monkeypatch.setattr(room, "USED", (used,))
+    settings = {"rank": 0, "quantised": False, "precision": "fp32"}
+    assert worker_bytes(2) == 300_000
+    assert chosen("auto", torch.nn.Linear(100, 100), Two(0, 2), settings)
+    used.write_text("1300000\n")
+    assert not chosen("auto", torch.nn.Linear(100, 100), Two(0, 2), settings)
+
+
+def test_of_a_gpu_what_is_free_now_counts(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of 80 GB others hold 30, and this process reserves 20, of which tensors hold 8: 30 + 12 are free for more."""
+    import torch
+
+    gpu = {"is_available": True, "mem_get_info": (30e9, 80e9), "memory_reserved": 20e9, "memory_allocated": 8e9}
+    for name, value in gpu.items():
+        monkeypatch.setattr(torch.cuda, name, lambda value=value: value)
+    assert worker_bytes(2) == 42e9
 
 
 @pytest.mark.parametrize("resident", [False, True])

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from modelwright.models.sizes import Sizes, sizes_of
 from modelwright.records import Setting
-from modelwright.training.sharding import memory_bytes
+from modelwright.training.sharding import worker_bytes
 
 SHARE = 0.5
 """Of the memory that is free, what activations may take before blocks are repeated instead. Chosen."""
@@ -31,7 +31,7 @@ def checkpointing(base: Path | str, *, examples: int, tokens: int) -> Setting:
     if isinstance(base, str) or tokens == 0:
         return Setting(0, "rule: texts only")
     sizes = sizes_of(base)
-    needed, free, count = activation_bytes(sizes, examples=examples, tokens=tokens), memory_bytes(), sizes.layers
+    needed, free, count = activation_bytes(sizes, examples=examples, tokens=tokens), worker_bytes(), sizes.layers
     fitting = count if needed <= SHARE * free else int(SHARE * free / needed * count)
     said = f"what the {count} blocks leave for the way back takes {needed / 1e9:.1f} GB at most, of {free / 1e9:.1f} GB"
     return Setting(count - fitting, f"rule: blocks repeated so that the others' is at most half; {said}")

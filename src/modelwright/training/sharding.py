@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from modelwright.errors import Fault, InputError
+from modelwright.models.room import free_bytes
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 TRAINED_BYTES, FROZEN_BYTES = 16, 4
 """Of a trained weight: itself, its gradient and two moments, in float32; of a frozen one: itself."""
 SHARE = 0.5
-"""Of a device's memory, what weights, gradients and moments may take; activations need the rest. Chosen."""
+"""Of the memory that is free, what weights, gradients and moments may take; activations need the rest. Chosen."""
 
 
 def is_sharded(tensor: Tensor) -> bool:
@@ -29,7 +30,7 @@ def is_sharded(tensor: Tensor) -> bool:
 
 
 def chosen(asked: str, network: nn.Module, group: Group, settings: dict[str, Any]) -> bool:
-    """Whether to shard: as asked, or where a whole copy fills more than SHARE of what a worker has.
+    """Whether to shard: as asked, or where a whole copy fills more than SHARE of what a worker may.
 
     Args:
         asked: auto, replicate or shard.
@@ -45,7 +46,7 @@ def chosen(asked: str, network: nn.Module, group: Group, settings: dict[str, Any
     quantised = settings["quantised"]
     each = FROZEN_BYTES if settings["rank"] else TRAINED_BYTES
     needed = each * sum(weight.numel() for weight in network.parameters())
-    wanted = asked == "shard" or (not quantised and needed > SHARE * group.number(memory_bytes(group.workers)))
+    wanted = asked == "shard" or (not quantised and needed > SHARE * group.number(worker_bytes(group.workers)))
     if wanted and quantised:
         raise InputError(Fault("compute.sharding", "shard, with model.method qlora", "replicate, or model.method lora"))
     if wanted and settings["precision"] == "fp16":
@@ -110,11 +111,11 @@ def laid_as(value: Tensor, like: Tensor) -> Tensor:
     return torch.empty_like(like).copy_(value)
 
 
-def memory_bytes(workers: int = 1) -> float:
-    """What one of so many workers may fill: its GPU, or its share of the memory that this machine has free."""
-    import psutil
+def worker_bytes(workers: int = 1) -> float:
+    """What one of so many workers may still fill: of its GPU what is free, or its share of what is free here."""
     import torch
 
     if torch.cuda.is_available():
-        return float(torch.cuda.get_device_properties(torch.cuda.current_device()).total_memory)
-    return float(psutil.virtual_memory().available) / workers
+        free, _ = torch.cuda.mem_get_info()
+        return float(free + torch.cuda.memory_reserved() - torch.cuda.memory_allocated())
+    return free_bytes() / workers
