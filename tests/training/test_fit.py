@@ -19,7 +19,8 @@ from modelwright.data.parts import read_part
 from modelwright.errors import RefusedError
 from modelwright.models import room
 from modelwright.models.room import available_bytes
-from modelwright.records import Dataset, Estimate, Interval
+from modelwright.problem import Problem
+from modelwright.records import Dataset, Estimate, Interval, Setting
 from modelwright.training import memory
 from modelwright.training.fit import micro_batches, still_fits
 from modelwright.training.memory import Peak, saved_bytes
@@ -114,13 +115,37 @@ def test_a_workers_share_is_of_the_containers_memory(tmp_path: Path, monkeypatch
 
 
 def test_of_a_gpu_what_is_free_now_counts(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Of 80 GB others hold 30, and this process reserves 20, of which tensors hold 8: 30 + 12 are free for more."""
+    """Of 80 GB others hold 30, and this process reserves 20, of which tensors hold 8: 30 + 12 are free for more.
+
+    It once held 15.
+    """
     import torch
 
-    gpu = {"is_available": True, "mem_get_info": (30e9, 80e9), "memory_reserved": 20e9, "memory_allocated": 8e9}
+    gpu = {"is_available": True, "mem_get_info": (30e9, 80e9), "memory_reserved": 20e9}
+    gpu |= {"memory_allocated": 8e9, "max_memory_allocated": 15e9}
     for name, value in gpu.items():
         monkeypatch.setattr(torch.cuda, name, lambda value=value: value)
     assert worker_bytes(2) == 42e9
+    assert memory.held_bytes() == 8e9
+    assert memory.memory_bytes() == 15e9
+
+
+def test_a_plan_counts_what_a_gpu_holds_now(
+    text_dataset: Dataset, problem: Problem, tiny_encoder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from modelwright.training import plan
+
+    held: list[int] = []
+
+    def pieces(*given: object, **named: int) -> Setting:
+        held.append(named["held"])
+        return Setting(1, "")
+
+    monkeypatch.setattr(plan, "held_bytes", lambda: 8_000)
+    monkeypatch.setattr(plan, "micro_batches", pieces)
+    train = read_part(text_dataset, "train")
+    plan._needed(text_dataset.schema, train, problem, tiny_encoder, "full")
+    assert held == [8_000]
 
 
 @pytest.mark.parametrize("resident", [False, True])

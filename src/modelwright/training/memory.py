@@ -26,6 +26,13 @@ def memory_bytes() -> int:
     return int(torch.cuda.max_memory_allocated()) if torch.cuda.is_available() else _resident_bytes()
 
 
+def held_bytes() -> int:
+    """What this process holds now: of the GPU's memory where there is one, else resident."""
+    import torch
+
+    return int(torch.cuda.memory_allocated()) if torch.cuda.is_available() else _resident_bytes()
+
+
 def release() -> None:
     """Give back to the system what nothing here uses any more, so that what comes next starts from little."""
     gc.collect()

@@ -37,7 +37,7 @@ from modelwright.training.curve import learning_curve
 from modelwright.training.estimate import Forecast, estimated, repeated, with_cost
 from modelwright.training.fit import images_fit, micro_batches
 from modelwright.training.job import build, load_libraries
-from modelwright.training.memory import Peak, memory_bytes, release
+from modelwright.training.memory import Peak, held_bytes, memory_bytes, release
 from modelwright.training.past import corrected, kind_of_job
 from modelwright.training.preflight import preflight
 from modelwright.training.probe import probe
@@ -159,7 +159,7 @@ def _needed(schema: Schema, train: pl.DataFrame, problem: Problem, base: Path | 
     pieces = Setting(1, "a batch fits in memory")
     if schema.kind == "text" and isinstance(base, Path):
         settings = {name: each.value for name, each in found.items()}
-        pieces = micro_batches(schema, train, base, settings, held=memory_bytes())
+        pieces = micro_batches(schema, train, base, settings, held=held_bytes())
     return found | {"micro_batches": pieces}
 
 
