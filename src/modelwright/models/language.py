@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from modelwright.errors import Fault, InputError
 from modelwright.models.direction import family_of_both_directions
-from modelwright.models.networks import loaded_with_missing, quiet
+from modelwright.models.networks import check_whole, loaded_with_missing, of_the_body, quiet
 from modelwright.models.windows import Windows
 
 Kind = Literal["causal", "masked"]
@@ -114,7 +114,8 @@ def language_in(folder: Path, kind: Kind, *, quantised: bool = False) -> Languag
     """The language model in `folder` (transformers layout, safetensors only), float32, or in four bits.
 
     Raises:
-        InputError: there is none, or it is of a family whose scores are no linear layer.
+        InputError: there is none, or it is of a family whose scores are no linear layer; or weights are missing that
+            are not of the layer that guesses masked tokens.
     """
     check_direction(folder, kind)
     try:
@@ -122,6 +123,7 @@ def language_in(folder: Path, kind: Kind, *, quantised: bool = False) -> Languag
     except (OSError, ValueError, KeyError, RuntimeError) as error:
         found = f"{folder} cannot be loaded as a {kind} language model: {error}"
         raise InputError(Fault("model.base", found, "config.json and model.safetensors of one")) from error
+    check_whole(folder, missing if kind == "causal" else of_the_body(model, missing))
     return Language(model, kind, fresh=bool(missing))
 
 

@@ -15,6 +15,12 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from modelwright.errors import Fault, InputError
+
+POOLER = "pooler."
+"""What BERT, RoBERTa, ViT and others put on their states, and checkpoints of their ...ForX classes often lack. Features
+of states are pooled without it; those of a ResNet are pooled by it, and it has no weights."""
+
 
 class Network(nn.Module):  # type: ignore[misc]  # torch is not followed by mypy
     """An encoder, pooled over its positions, and a linear head.
@@ -75,25 +81,27 @@ def pretrained(folder: Path, *, outputs: int, pooled: bool = True) -> Network:
 
 
 def encoder_in(folder: Path, *, quantised: bool = False) -> nn.Module:
-    """The pre-trained model in `folder` (transformers layout, safetensors only), float32, or in four bits."""
+    """The pre-trained model in `folder` (transformers layout, safetensors only), float32, or in four bits.
+
+    Raises:
+        InputError: weights of it are not in its files.
+    """
     from transformers import AutoModel
 
-    return loaded(AutoModel, folder, quantised=quantised)
+    model, missing = loaded_with_missing(AutoModel, folder, quantised=quantised)
+    check_whole(folder, [name for name in missing if not name.startswith(POOLER)])
+    return model
 
 
-def loaded(auto: Any, folder: Path, *, quantised: bool = False) -> nn.Module:
-    """What a class of transformers' Auto family makes of `folder`: safetensors only, no code of others, float32.
+def loaded_with_missing(auto: Any, folder: Path, *, quantised: bool = False) -> tuple[nn.Module, list[str]]:
+    """What a class of transformers makes of `folder`, safetensors only, no code of others, float32; and the names of
+    weights that the folder lacks: these are fresh, from torch's global generator.
 
     Args:
         auto: AutoModel, AutoModelForCausalLM...
         folder: In transformers' layout.
         quantised: Hold the matrices in four bits, but for those that `eight_bits.squeeze` is for.
     """
-    return loaded_with_missing(auto, folder, quantised=quantised)[0]
-
-
-def loaded_with_missing(auto: Any, folder: Path, *, quantised: bool = False) -> tuple[nn.Module, list[str]]:
-    """The same, and the names of weights that the folder lacks: these are fresh, from torch's global generator."""
     options: dict[str, Any] = {}
     if quantised:
         from modelwright.models.adapters import quantisation
@@ -115,6 +123,29 @@ def loaded_with_missing(auto: Any, folder: Path, *, quantised: bool = False) -> 
         if hasattr(each, "support_avx512bf16_for_cpu"):
             each.support_avx512bf16_for_cpu = False
     return found, sorted(told["missing_keys"])
+
+
+def check_whole(folder: Path, missing: list[str]) -> None:
+    """Return where no weights are missing: fresh ones in their place would be noise.
+
+    Raises:
+        InputError: some are; names a few.
+    """
+    if not missing:
+        return
+    named = ", ".join(missing[:3]) + (f" and {len(missing) - 3:,} more" if len(missing) > 3 else "")
+    found = f"{folder} lacks weights of the model that its config.json names: {named}"
+    raise InputError(Fault("model.base", found, "all of them", "save the whole model again, or name another"))
+
+
+def of_the_body(model: Any, names: list[str]) -> list[str]:
+    """Those of the weights called `names` that are not of the head that a ...ForX class puts on a model, as its model
+    without the head calls them.
+    """
+    if model.base_model is model:
+        return names
+    body = f"{model.base_model_prefix}."
+    return [name.removeprefix(body) for name in names if name.startswith(body)]
 
 
 def scratch(family: str, config: dict[str, Any], *, outputs: int, image_size: int) -> Network:

@@ -119,6 +119,8 @@ def _network(
         return scratch(entry.family, entry.config, outputs=outputs, image_size=settings["image_size"]), None
     try:
         network = pretrained(base, outputs=outputs)
+    except InputError:
+        raise
     except (OSError, ValueError, KeyError, RuntimeError) as error:
         found = f"{base} cannot be loaded: {error}"
         raise InputError(Fault("model.base", found, "config.json and model.safetensors of one model")) from error

@@ -67,6 +67,8 @@ def _network(schema: Schema, train: pl.DataFrame, base: Path | str, settings: di
         return fresh_text_encoder(schema, train, base, settings, outputs=tags, pooled=False)
     try:
         network = pretrained(base, outputs=tags, pooled=False)
+    except InputError:
+        raise
     except (OSError, ValueError, KeyError, RuntimeError) as error:
         found = f"{base} cannot be loaded: {error}"
         raise InputError(Fault("model.base", found, "config.json and model.safetensors of one model")) from error
