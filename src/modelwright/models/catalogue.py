@@ -16,6 +16,10 @@ from modelwright.registry import nearest, suggestion
 
 FRESH_TEXT = "masked"
 """The kind of entry that reads texts in both directions from fresh weights: to guess hidden words, or to answer."""
+_READ = ["*.json", "*.jinja", "*.safetensors", "*.txt", "*.model"]
+_TWICE = ["consolidated*", "*/*.safetensors"]
+"""Of a hub repository, the files that are downloaded, and what of these is not: weights in a layout that nothing here
+reads (Mistral's own), and those in folders inside, such as earlier checkpoints."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,8 +93,8 @@ def _from_hub(hub: str, *, offline: bool) -> Path | None:
     from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
 
     offline = offline or os.environ.get("HF_HUB_OFFLINE", "").lower() in ("1", "true", "yes")
-    patterns = ["*.json", "*.jinja", "*.safetensors", "*.txt", "*.model"]
     try:
-        return Path(snapshot_download(hub, local_files_only=offline, allow_patterns=patterns))
+        found = snapshot_download(hub, local_files_only=offline, allow_patterns=_READ, ignore_patterns=_TWICE)
     except (LocalEntryNotFoundError, HfHubHTTPError, OSError, ValueError):
         return None
+    return Path(found)

@@ -34,13 +34,27 @@ def free_bytes() -> int:
 
 
 def weight_shapes(folder: Path) -> dict[str, tuple[int, ...]]:
-    """Name -> shape of every weight in the safetensors files of `folder`; only their headers are read."""
+    """Name -> shape of every weight of the model in `folder`; only headers of safetensors files are read.
+
+    A folder may hold the same weights twice (Mistral's own layout as `consolidated.safetensors`): the index says which
+    files transformers reads, without one it is `model.safetensors`.
+    """
+    index, whole = folder / "model.safetensors.index.json", folder / "model.safetensors"
+    if index.is_file():
+        files = {folder / name for name in json.loads(index.read_text(encoding="utf-8"))["weight_map"].values()}
+    else:
+        files = {whole} if whole.is_file() else set(folder.glob("*.safetensors"))
     found: dict[str, tuple[int, ...]] = {}
-    for path in sorted(folder.glob("*.safetensors")):
-        with path.open("rb") as opened:
-            header = json.loads(opened.read(int.from_bytes(opened.read(8), "little")))
-        found |= {name: tuple(each["shape"]) for name, each in header.items() if name != "__metadata__"}
+    for path in sorted(files):
+        found |= shapes_in(path)
     return found
+
+
+def shapes_in(path: Path) -> dict[str, tuple[int, ...]]:
+    """Name -> shape of every weight in a safetensors file; only its header is read."""
+    with path.open("rb") as opened:
+        header = json.loads(opened.read(int.from_bytes(opened.read(8), "little")))
+    return {name: tuple(each["shape"]) for name, each in header.items() if name != "__metadata__"}
 
 
 def _number(path: Path) -> int | None:

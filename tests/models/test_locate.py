@@ -1,0 +1,49 @@
+"""Where a model is found, what of a hub repository is downloaded and counted, and what cannot be had or trained."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import huggingface_hub
+import pytest
+import torch
+from huggingface_hub.utils import filter_repo_objects
+from safetensors.torch import save_file
+
+from modelwright.models.catalogue import locate
+from modelwright.models.room import weight_shapes
+
+
+def test_weights_are_downloaded_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of the files of Mistral-7B-Instruct-v0.3, and some that other repositories have."""
+    index = "model.safetensors.index.json"
+    shards = [f"model-0000{number}-of-00003.safetensors" for number in (1, 2, 3)]
+    wanted = ["config.json", "generation_config.json", index, *shards, "tokenizer.json", "tokenizer.model"]
+    others = ["consolidated.safetensors", "README.md", "tokenizer.model.v3", "pytorch_model.bin", "model.onnx"]
+    inside = ["onnx/model.onnx", "onnx/model_fp16.onnx_data", "checkpoint-500/model.safetensors"]
+    asked: list[list[str]] = []
+
+    def download(hub: str, *, allow_patterns: list[str], ignore_patterns: list[str], **options: Any) -> str:
+        every = [*wanted, *others, *inside]
+        asked.append([*filter_repo_objects(every, allow_patterns=allow_patterns, ignore_patterns=ignore_patterns)])
+        return str(tmp_path)
+
+    monkeypatch.setattr(huggingface_hub, "snapshot_download", download)
+    assert locate("o/m", folder=tmp_path) == tmp_path
+    assert asked == [wanted]
+
+
+def test_weights_that_a_folder_holds_twice_are_counted_once(tmp_path: Path) -> None:
+    """By the index where there is one, else one file; other files only where there is neither."""
+    save_file({"one": torch.zeros(2, 3)}, tmp_path / "model-1.safetensors")
+    save_file({"two": torch.zeros(4)}, tmp_path / "model-2.safetensors")
+    save_file({"uno": torch.zeros(2, 3), "due": torch.zeros(4)}, tmp_path / "consolidated.safetensors")
+    assert weight_shapes(tmp_path) == {"one": (2, 3), "two": (4,), "uno": (2, 3), "due": (4,)}
+    places = {"one": "model-1.safetensors", "two": "model-2.safetensors"}
+    (tmp_path / "model.safetensors.index.json").write_text(json.dumps({"weight_map": places}), encoding="utf-8")
+    assert weight_shapes(tmp_path) == {"one": (2, 3), "two": (4,)}
+    (tmp_path / "model.safetensors.index.json").unlink()
+    save_file({"all": torch.zeros(5)}, tmp_path / "model.safetensors")
+    assert weight_shapes(tmp_path) == {"all": (5,)}
