@@ -4,16 +4,43 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import huggingface_hub
 import pytest
 import torch
+from huggingface_hub.errors import GatedRepoError, LocalEntryNotFoundError, RepositoryNotFoundError
 from huggingface_hub.utils import filter_repo_objects
 from safetensors.torch import save_file
 
+from modelwright.errors import InputError
 from modelwright.models.catalogue import locate
 from modelwright.models.room import weight_shapes
+
+RESPONSE: Any = SimpleNamespace(headers={}, request=None)
+
+
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (
+            GatedRepoError("403", response=RESPONSE),
+            r"let in; accept its licence at https://huggingface\.co/o/m, and log",
+        ),
+        (RepositoryNotFoundError("401", response=RESPONSE), "no model o/m for this user; check the spelling"),
+        (LocalEntryNotFoundError("no network"), "not a model on this machine.*connect to the hub"),
+    ],
+)
+def test_why_the_hub_gives_no_model_is_told(
+    error: Exception, said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*names: str, **options: Any) -> str:
+        raise error
+
+    monkeypatch.setattr(huggingface_hub, "snapshot_download", refuse)
+    with pytest.raises(InputError, match=said):
+        locate("o/m", folder=tmp_path)
 
 
 def test_weights_are_downloaded_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

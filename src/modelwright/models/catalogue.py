@@ -88,13 +88,28 @@ def locate(base: str, *, folder: Path, offline: bool = False) -> Path | str:
 
 
 def _from_hub(hub: str, *, offline: bool) -> Path | None:
-    """The folder of a hub model from the local cache, or downloaded; None where it cannot be had."""
+    """The folder of a hub model from the local cache, or downloaded; None where it cannot be had.
+
+    Raises:
+        InputError: the hub does not give it to this user.
+    """
     from huggingface_hub import snapshot_download
-    from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
+    from huggingface_hub.errors import (
+        GatedRepoError,
+        HfHubHTTPError,
+        LocalEntryNotFoundError,
+        RepositoryNotFoundError,
+    )
 
     offline = offline or os.environ.get("HF_HUB_OFFLINE", "").lower() in ("1", "true", "yes")
     try:
         found = snapshot_download(hub, local_files_only=offline, allow_patterns=_READ, ignore_patterns=_TWICE)
+    except GatedRepoError as error:  # first: it is a RepositoryNotFoundError too
+        todo = f"accept its licence at https://huggingface.co/{hub}, and log in: hf auth login"
+        raise InputError(Fault("model.base", f"the hub gives {hub} only to who was let in", todo=todo)) from error
+    except RepositoryNotFoundError as error:
+        todo = "check the spelling; where it is private, log in: hf auth login"
+        raise InputError(Fault("model.base", f"the hub has no model {hub} for this user", todo=todo)) from error
     except (LocalEntryNotFoundError, HfHubHTTPError, OSError, ValueError):
         return None
     return Path(found)
