@@ -74,3 +74,12 @@ def test_weights_that_a_folder_holds_twice_are_counted_once(tmp_path: Path) -> N
     (tmp_path / "model.safetensors.index.json").unlink()
     save_file({"all": torch.zeros(5)}, tmp_path / "model.safetensors")
     assert weight_shapes(tmp_path) == {"all": (5,)}
+
+
+def test_weights_that_were_quantised_already_are_refused(tmp_path: Path) -> None:
+    config = {"model_type": "llama", "quantization_config": {"quant_method": "gptq", "bits": 4}}
+    (tmp_path / "config.json").write_text(json.dumps(config), encoding="utf-8")
+    with pytest.raises(InputError, match=r"quantised already \(gptq\).*made from.*qlora holds it in four bits"):
+        locate(str(tmp_path), folder=tmp_path)
+    (tmp_path / "config.json").write_text(json.dumps({**config, "quantization_config": None}), encoding="utf-8")
+    assert locate(str(tmp_path), folder=tmp_path) == tmp_path

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import json
 import os
 from dataclasses import dataclass, field
 from functools import cache
@@ -70,21 +71,38 @@ def locate(base: str, *, folder: Path, offline: bool = False) -> Path | str:
         offline: Download nothing.
 
     Raises:
-        InputError: there is no such model here.
+        InputError: there is no such model here, or none that can be trained.
     """
     path = folder / Path(base).expanduser()
     if (path / "config.json").is_file():
-        return path
+        return _full_precision(path)
     entry = catalogue().get(base)
     if entry and entry.config:
         return base
     hub = entry.hub if entry else base if base.count("/") == 1 and not base.startswith((".", "/")) else None
     found = (entry and on_this_machine(entry)) or (hub and _from_hub(hub, offline=offline))
     if found:
-        return found
+        return _full_precision(found)
     near = suggestion(base, list(catalogue())) if nearest(base, list(catalogue())) or not hub else ""
     todo = near or "name a folder that holds config.json and model.safetensors, or connect to the hub"
     raise InputError(Fault("model.base", f"{base!r} is not a model on this machine", "a folder or a hub id", todo))
+
+
+def _full_precision(folder: Path) -> Path:
+    """The same folder.
+
+    Raises:
+        InputError: what it holds was quantised: such weights do not train, and rounding them again adds to the error.
+    """
+    try:
+        how = json.loads((folder / "config.json").read_text(encoding="utf-8")).get("quantization_config")
+    except (OSError, ValueError):
+        return folder  # loading says what is wrong with it
+    if not how:
+        return folder
+    found = f"{folder} holds weights that were quantised already ({how.get('quant_method', 'quantization_config')})"
+    todo = "name that one; model.method: qlora holds it in four bits"
+    raise InputError(Fault("model.base", found, "the model that they were made from", todo))
 
 
 def _from_hub(hub: str, *, offline: bool) -> Path | None:

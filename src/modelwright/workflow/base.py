@@ -33,7 +33,9 @@ def language_base(dataset: Dataset, problem: Problem, *, folder: Path) -> Path |
         name = taken.model
     try:
         found = locate(name, folder=folder, offline=True)
-    except InputError:
+    except InputError as error:
+        if (folder / Path(name).expanduser()).is_dir():
+            return error.faults[0].found
         return f"{name} is not on this machine; training downloads it, and then `modelwright ladder --force` asks it"
     return found if isinstance(found, Path) else f"{name} starts from scratch and knows nothing yet"
 
