@@ -40,6 +40,43 @@ def test_a_model_gives_nearly_the_same_loss_and_gradients_flow(tied: bool) -> No
     assert all(weight.grad is not None for weight in network.parameters())
 
 
+@pytest.mark.parametrize("tied", [True, False])
+@pytest.mark.parametrize("family", ["bert", "roberta", "distilbert"])
+def test_a_layer_that_guesses_keeps_its_bias(family: str, tied: bool) -> None:
+    torch.manual_seed(0)
+    plain = {"hidden_size": 32, "num_hidden_layers": 1, "num_attention_heads": 4, "intermediate_size": 64}
+    distil = {"dim": 32, "n_layers": 1, "n_heads": 4, "hidden_dim": 64}
+    sizes = {**(distil if family == "distilbert" else plain), "vocab_size": 97, "tie_word_embeddings": tied}
+    network = language_from_scratch(family, "masked", sizes)
+    torch.nn.init.normal_(network.vocabulary.bias, std=3.0)
+    network.eval()
+    ids = torch.randint(2, 97, (3, 12))
+    before = network_loss(network, Batch({"input_ids": ids}, ids))
+    bias = network.vocabulary.bias
+    squeeze(network.transformer)
+    assert isinstance(network.vocabulary, EightBits) and network.vocabulary.bias is bias
+    assert network_loss(network, Batch({"input_ids": ids}, ids)) == pytest.approx(before, abs=0.05)
+    with torch.no_grad():
+        scores, states = network({"input_ids": ids}), network.states({"input_ids": ids})
+        torch.testing.assert_close(scores, states @ network.vocabulary.weight.float().T + bias)
+
+
+@pytest.mark.parametrize("tied", [True, False])
+def test_a_table_that_does_more_than_look_rows_up_stays_as_it_is(tied: bool) -> None:
+    """Gemma's multiplies its rows by the root of the width."""
+    torch.manual_seed(0)
+    sizes = {"vocab_size": 97, "hidden_size": 32, "num_hidden_layers": 1, "num_attention_heads": 4, "head_dim": 8}
+    config = {**sizes, "intermediate_size": 64, "num_key_value_heads": 4, "tie_word_embeddings": tied}
+    network = language_from_scratch("gemma", "causal", config)
+    ids = torch.randint(0, 97, (3, 12))
+    batch = Batch({"input_ids": ids}, torch.roll(ids, -1, 1))
+    read, before = network.transformer.get_input_embeddings(), network_loss(network, batch)
+    squeeze(network.transformer)
+    assert network.transformer.get_input_embeddings() is read and type(read) is not torch.nn.Embedding
+    assert isinstance(network.vocabulary, EightBits) != tied
+    assert network_loss(network, batch) == pytest.approx(before, abs=0.05)
+
+
 @pytest.mark.parametrize("bias", [True, False])
 def test_a_layer_gives_what_a_plain_one_of_its_weight_gives(bias: bool) -> None:
     """Outputs and the gradient for what comes in, in float32, and in autocast's precision under it."""

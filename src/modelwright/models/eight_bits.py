@@ -25,19 +25,23 @@ class EightBits(nn.Module):  # type: ignore[misc]  # torch is not followed by my
     Args:
         numbers_VD: int8.
         scale_V1: What a row's numbers are multiplied by, in the precision of the run.
+        bias: Of the scores, (V,), kept as it is.
     """
 
-    def __init__(self, numbers_VD: Tensor, scale_V1: Tensor) -> None:
+    def __init__(self, numbers_VD: Tensor, scale_V1: Tensor, bias: nn.Parameter | None = None) -> None:
         super().__init__()
         self.register_buffer("numbers", numbers_VD, persistent=False)
         self.register_buffer("scale", scale_V1, persistent=False)
         self.num_embeddings, self.embedding_dim = numbers_VD.shape
-        self.out_features, self.padding_idx, self.bias = len(numbers_VD), None, None
+        self.out_features, self.padding_idx = len(numbers_VD), None
+        self.register_parameter("bias", bias)
 
     @classmethod
-    def of(cls, weight_VD: Tensor, dtype: torch.dtype = torch.bfloat16) -> EightBits:
+    def of(
+        cls, weight_VD: Tensor, dtype: torch.dtype = torch.bfloat16, *, bias: nn.Parameter | None = None
+    ) -> EightBits:
         """The table that is `weight_VD` to within rounding."""
-        return cls(*_rounded(weight_VD, dtype))
+        return cls(*_rounded(weight_VD, dtype), bias)
 
     @property
     def weight(self) -> Tensor:
@@ -47,7 +51,8 @@ class EightBits(nn.Module):  # type: ignore[misc]  # torch is not followed by my
     def forward(self, values: Tensor) -> Tensor:
         """Rows, where token ids come in; scores, where states do."""
         if values.is_floating_point():
-            return torch.nn.functional.linear(values, self.weight.to(values.dtype))
+            bias = None if self.bias is None else self.bias.to(values.dtype)
+            return torch.nn.functional.linear(values, self.weight.to(values.dtype), bias)
         return _whole(self.numbers[values], self.scale[values])
 
 
@@ -112,15 +117,17 @@ def finer(model: nn.Module) -> list[str]:
 
 def squeeze(model: nn.Module, dtype: torch.dtype = torch.bfloat16) -> None:
     """Hold in eight bits what `finer` names, and the tables that `model` reads and scores its vocabulary with; one,
-    where they are one. A model of images has no tables.
+    where they are one. A model of images has no tables; one that does more than look rows up (Gemma's multiplies them)
+    stays as it is.
     """
     for name in finer(model):
         model.set_submodule(name, EightBitsLinear(model.get_submodule(name), dtype))
     read, last = model.get_input_embeddings(), model.get_output_embeddings()
-    if not isinstance(read, nn.Embedding):  # an image's patches go through a convolution
-        return
-    table = EightBits.of(read.weight, dtype)
-    model.set_input_embeddings(table)
-    if last is not None:
-        tied = last.weight is read.weight
-        model.set_output_embeddings(EightBits(table.numbers, table.scale) if tied else EightBits.of(last.weight, dtype))
+    tied = last is not None and last.weight is read.weight
+    if type(read) is nn.Embedding:
+        table = EightBits.of(read.weight, dtype)
+        model.set_input_embeddings(table)
+        if tied:
+            model.set_output_embeddings(EightBits(table.numbers, table.scale, last.bias))
+    if last is not None and not tied:
+        model.set_output_embeddings(EightBits.of(last.weight, dtype, bias=last.bias))
