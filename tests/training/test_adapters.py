@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import weakref
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ from modelwright.data.parts import read_part
 from modelwright.models.predictors import load_predictor
 from modelwright.problem import Problem
 from modelwright.records import Dataset, Plan, Progress, Run
+from modelwright.training.job import Job, build, built_on
 from modelwright.training.plan import plan
 from modelwright.training.train import train
 
@@ -81,6 +83,67 @@ def test_an_interrupted_run_of_adapters_ends_alike(
     parts = trained(text_dataset, made, tmp_path / "parts")
     assert parts.weights_sha256 == whole.weights_sha256
     assert (tmp_path / "parts/log.jsonl").read_bytes() == (tmp_path / "whole/log.jsonl").read_bytes()
+
+
+QLORA = {
+    "batch_size": 16,
+    "seed": 0,
+    "max_length": 32,
+    "image_size": 0,
+    "smoothing": 0.0,
+    "vary": False,
+    "rank": 4,
+    "alpha": 8,
+    "quantised": True,
+    "precision": "fp32",
+    "checkpointing": 0,
+}
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning", "ignore::UserWarning")
+def test_one_model_is_let_go_before_the_next_is_loaded(
+    text_dataset: Dataset, tiny_encoder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The one in float32 before that in four bits comes."""
+    pytest.importorskip("bitsandbytes")
+    from modelwright.training import trained
+
+    parts = (read_part(text_dataset, "train"), read_part(text_dataset, "validation"))
+    job = build(text_dataset.schema, *parts, base=tiny_encoder, settings=QLORA)
+    whole, load = weakref.ref(job.network.transformer), trained._base
+    seen: list[tuple[bool, bool]] = []
+
+    def noted(job: Job, *, quantised: bool = False) -> object:
+        seen.append((quantised, whole() is None))
+        return load(job, quantised=quantised)
+
+    monkeypatch.setattr(trained, "_base", noted)
+    trained.begin(job)
+    assert seen == [(True, True)]
+
+
+def test_what_will_be_held_in_four_bits_is_built_on_the_processor(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("modelwright.models.precision.device", lambda: "cuda")
+    assert [built_on({"quantised": each}, None) for each in (True, False)] == ["cpu", "cuda"]
+    assert [built_on({"quantised": each}, "cuda:1") for each in (True, False)] == ["cpu", "cuda:1"]
+
+
+def test_a_merged_model_goes_to_the_gpu_where_it_fits(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Four weights and two biases in float32 take 24 bytes."""
+    import torch
+
+    from modelwright.training import trained
+
+    class Placed(torch.nn.Linear):
+        def to(self, place: object) -> None:
+            found.append(place)
+
+    found: list[object] = []
+    gpu = torch.device("cuda", 0)
+    for free in (24, 25):
+        monkeypatch.setattr(trained, "available_bytes", lambda free=free: free)
+        trained._move(Placed(2, 2), gpu)
+    assert found == [torch.device("cpu"), gpu]
 
 
 def test_without_peft_the_plan_says_what_to_install(

@@ -12,11 +12,10 @@ from modelwright.data.parts import targets_N
 from modelwright.errors import Fault, InputError
 from modelwright.models.catalogue import FRESH_TEXT, catalogue
 from modelwright.models.fitting.head import standardised
-from modelwright.models.precision import device as best_device
 from modelwright.models.predictors.transformer import Preparation, Transformer
 from modelwright.models.text import texts_of
 from modelwright.records import Schema
-from modelwright.training.job import Inputs, Job, spread
+from modelwright.training.job import Inputs, Job, built_on, spread
 from modelwright.training.objectives import OBJECTIVES
 
 if TYPE_CHECKING:
@@ -45,7 +44,8 @@ def build_encoder(
     fresh = isinstance(base, str) and schema.kind == "text"
     note("learning a vocabulary" if fresh else "loading the model")
     network, tokenizer = _network(schema, train, base, settings, outputs=outputs)
-    network.to(device=device or best_device(), memory_format=torch.channels_last if schema.kind == "image" else None)
+    layout = torch.channels_last if schema.kind == "image" else None
+    network.to(device=built_on(settings, device), memory_format=layout)
     note("reading the examples")
     truth = targets_N(schema, train), targets_N(schema, validation)
     first_N, mean, deviation = standardised(schema, truth[0])

@@ -202,6 +202,15 @@ def load_libraries(settings: dict[str, Any]) -> None:
         import peft  # noqa: F401  # as above
 
 
+def built_on(settings: dict[str, Any], device: str | None) -> str:
+    """Where a network is built: on `device`, or the best there is. One that will be held in four bits is not to lie on
+    a GPU before it is: whole, in float32, it may be more than that has.
+    """
+    from modelwright.models.precision import device as best_device
+
+    return "cpu" if settings.get("quantised") else device or best_device()
+
+
 def build(
     schema: Schema,
     train: pl.DataFrame,

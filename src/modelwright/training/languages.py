@@ -16,12 +16,11 @@ from modelwright.errors import Fault, InputError
 from modelwright.models.catalogue import catalogue
 from modelwright.models.chat import plain_ends, plain_source, roles_of, talks_of
 from modelwright.models.endings import check_stop, settle_ends
-from modelwright.models.precision import device as best_device
 from modelwright.models.predictors.language_model import LanguageModel, Wording
 from modelwright.models.text import texts_of
 from modelwright.models.windows import Windows, windows_of
 from modelwright.records import Schema
-from modelwright.training.job import Inputs, Job, Part, watched_among
+from modelwright.training.job import Inputs, Job, Part, built_on, watched_among
 from modelwright.training.objectives import OBJECTIVES
 from modelwright.training.streams import stream_of
 
@@ -53,7 +52,7 @@ def build_language(
     torch.manual_seed(settings["seed"])
     note("loading the model" if isinstance(base, Path) else "learning a vocabulary")
     network, tokenizer, settled = _network(schema, train, base, settings)
-    network.to(device or best_device())
+    network.to(built_on(settings, device))
     note("reading the examples")
     predictor = LanguageModel(schema, network, Wording(max_length=settings["max_length"]), tokenizer)
     if schema.task == "generation":

@@ -15,11 +15,10 @@ import polars as pl
 from modelwright.data.parts import targets_N
 from modelwright.errors import Fault, InputError
 from modelwright.models.catalogue import catalogue
-from modelwright.models.precision import device as best_device
 from modelwright.models.predictors.masked_model import MaskedModel, Masking
 from modelwright.models.text import texts_of
 from modelwright.records import Schema
-from modelwright.training.job import Inputs, Job, watched_among
+from modelwright.training.job import Inputs, Job, built_on, watched_among
 from modelwright.training.masks import masks_of
 from modelwright.training.objectives import OBJECTIVES
 
@@ -49,7 +48,7 @@ def build_masked(
     torch.manual_seed(settings["seed"])
     note("loading the model" if isinstance(base, Path) else "learning a vocabulary")
     network, tokenizer = _network(schema, train, base, settings)
-    network.to(device or best_device())
+    network.to(built_on(settings, device))
     note("reading the examples")
     predictor = MaskedModel(schema, network, Masking(max_length=settings["max_length"]), tokenizer)
     watched = train[watched_among(len(train), len(validation))]

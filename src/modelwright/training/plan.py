@@ -185,7 +185,8 @@ def _measured(
         build_seconds = time.perf_counter() - began
         note("timing a little of everything")
         reads = not (isinstance(base, str) or schema.task in LANGUAGE_TASKS)
-        reads = reads and not is_remembered(job.network, job.examples.features, precision=precision)
+        if reads and not settings["quantised"]:
+            reads = not is_remembered(job.network, job.examples.features, precision=precision)
         truth_N = targets_N(schema, validation)
         measured = probe(job, truth_N, metric=metric, precision=precision, reads=reads, place=folder)
         return Forecast(job, measured, build_seconds, peak.bytes, reads, crowd.share, held_bytes=held)

@@ -109,12 +109,15 @@ def probe(job: Job, truth_N: np.ndarray, *, metric: str, precision: str, reads: 
     cost = cost_of(job.network, job.fetch(first).inputs, length=length, rank=job.settings["rank"])
     weights_count = sum(each.numel() for each in job.network.parameters())
     read, head_seconds = Line(0.0, 0.0), 0.0
-    if reads:
+    late = job.settings["quantised"]  # as `under_way` has it
+    if reads and not late:
         read, head_seconds = _read(job, precision), _head_seconds(job)
     began = time.perf_counter()
     held = begin(job)
     begin_seconds = time.perf_counter() - began
     job = held.job
+    if reads and late:
+        read, head_seconds = _read(job, precision), _head_seconds(job)
     answer = _portions(
         job.validation.features,
         lambda chosen: job.predictor.portion(job.validation.features, chosen),

@@ -47,7 +47,8 @@ def start_head(job: Job, group: Group, progress: Callable[[Progress], None]) -> 
         progress(Progress("train", "reading with the frozen encoder", done, len(mine), "examples"))
 
     precision = job.settings["precision"]
-    read_nD = frozen_features(job.network, share, precision=precision, remember=group.workers == 1, tick=tick)
+    remember = group.workers == 1 and not job.settings["quantised"]  # by weights, and what is rounded is not among them
+    read_nD = frozen_features(job.network, share, precision=precision, remember=remember, tick=tick)
     features_ND = torch.from_numpy(group.whole(read_nD.numpy(), len(job.train)))
     if group.sharded:
         reshard(job.network)

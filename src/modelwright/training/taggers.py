@@ -11,12 +11,11 @@ import polars as pl
 
 from modelwright.data.parts import targets_N
 from modelwright.errors import Fault, InputError
-from modelwright.models.precision import device as best_device
 from modelwright.models.predictors.tagger import Reading, Tagger
 from modelwright.models.words import tags_of
 from modelwright.records import Schema
 from modelwright.training.encoders import fresh_text_encoder
-from modelwright.training.job import Inputs, Job, spread
+from modelwright.training.job import Inputs, Job, built_on, spread
 from modelwright.training.objectives import IGNORED, OBJECTIVES
 
 if TYPE_CHECKING:
@@ -42,7 +41,7 @@ def build_tagger(
     torch.manual_seed(settings["seed"])
     note("loading the model" if isinstance(base, Path) else "learning a vocabulary")
     network, tokenizer = _network(schema, train, base, settings)
-    network.to(device=device or best_device())
+    network.to(device=built_on(settings, device))
     note("reading the examples")
     predictor = Tagger(schema, network, Reading(max_length=settings["max_length"]), tokenizer)
     texts, learned = _part(predictor, train)

@@ -153,7 +153,7 @@ def _made(asked: _Asked, basis: Basis, group: Group, sharding: str) -> Run | Non
     with Peak() as peak, TemporaryDirectory() as spare:
         job = asked.built("cpu" if group.workers > 1 else None)
         group.sharded = chosen(sharding, job.network, group, asked.settings)
-        if not group.sharded:
+        if not (group.sharded or asked.settings["quantised"]):
             job.network.to(best_device())
         under = under_way(
             job, group, basis, metric=asked.metric, folder=asked.folder, spare=Path(spare), progress=progress

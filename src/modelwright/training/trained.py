@@ -7,13 +7,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from modelwright.errors import IntegrityError
+from modelwright.models.room import available_bytes
 from modelwright.records import LANGUAGE_TASKS
 from modelwright.training.job import Job
+from modelwright.training.memory import release
 from modelwright.training.optim import Optimizer, adamw, muon
 from modelwright.training.rows import Lean, lean
 from modelwright.training.sharding import is_sharded, laid_as, shard
 
 if TYPE_CHECKING:
+    import torch
     from torch import Tensor, nn
 
     from modelwright.models.compiled import Shape
@@ -65,7 +68,9 @@ class Trained:
         if adapters is not None:
             save_adapters(network.transformer, adapters)
         exact = settings["precision"] == "fp32" and not settings["quantised"]
+        place = self.job.device
         network.put(merged(network.transformer, base=None if exact else _base(self.job)))
+        _move(network, place)
 
     def optimizer(self, *, learning_rate: float, scaled: bool = False) -> Optimizer:
         """What moves the weights that train: Muon where the settings say so, else AdamW."""
@@ -95,11 +100,14 @@ def begin(job: Job, *, sharded: bool = False) -> Trained:
         from modelwright.models.adapters import narrow, with_adapters
         from modelwright.models.eight_bits import squeeze
 
+        place = job.device
         if settings["quantised"]:
+            place = torch.device(best_device())
+            network.put(torch.nn.Identity())  # the weights in float32 go before others come
             network.put(_base(job, quantised=True))
             squeeze(network.transformer, torch.bfloat16 if settings["precision"] == "bf16" else torch.float32)
-        adapted = with_adapters(network.transformer, rank=settings["rank"], alpha=settings["alpha"])
-        network.put(adapted.to(job.device))
+        network.put(with_adapters(network.transformer, rank=settings["rank"], alpha=settings["alpha"]))
+        network.to(place)
         if settings["precision"] == "bf16":
             narrow(network.transformer)
     elif not _speaks(job):  # a language model scores every row of its table
@@ -128,11 +136,22 @@ def _speaks(job: Job) -> bool:
 
 
 def _base(job: Job, *, quantised: bool = False) -> nn.Module:
-    """The model that adapters stand beside, as it was."""
+    """The model that adapters stand beside, as it was: on the processor, or in four bits on the GPU if there is one."""
     from modelwright.models.language import language_in
     from modelwright.models.networks import encoder_in
 
     folder = Path(job.base)
     if _speaks(job):
-        return language_in(folder, job.network.kind, quantised=quantised).model.to(job.device)
-    return encoder_in(folder, quantised=quantised).to(job.device)
+        return language_in(folder, job.network.kind, quantised=quantised).model
+    return encoder_in(folder, quantised=quantised)
+
+
+def _move(network: nn.Module, place: torch.device) -> None:
+    """Move what was merged to where its adapters were, if there is room for it: in float32 it may be more."""
+    import torch
+
+    if place.type == "cuda":
+        release()  # what it was merged from
+        needed = sum(each.numel() * each.element_size() for each in network.parameters())
+        place = place if needed + torch.cuda.memory_allocated() < available_bytes() else torch.device("cpu")
+    network.to(place)

@@ -120,11 +120,12 @@ def under_way(
     if settings.get("compile"):
         progress(Progress("train", "compiling", 0, lasting=_compiling()))
     fresh = found is None and settings["head"] != "random"
-    if fresh and not group.sharded:
+    late = group.sharded or settings["quantised"]  # before that, no device that reads quickly holds it
+    if fresh and not late:
         start_head(job, group, progress)
     held = begin(job, sharded=group.sharded)
     job = held.job
-    if fresh and group.sharded:
+    if fresh and late:
         start_head(job, group, progress)
     group.equalise(job.network)
     optimizer = held.optimizer(learning_rate=settings["learning_rate"], scaled=settings["precision"] == "fp16")
