@@ -13,6 +13,8 @@ from typing import Any
 import yaml
 
 from modelwright.errors import Fault, InputError
+from modelwright.models.merging import base_named, is_adapter, merged_folder
+from modelwright.problem import WORK
 from modelwright.registry import nearest, suggestion
 
 FRESH_TEXT = "masked"
@@ -65,27 +67,56 @@ def on_this_machine(entry: Entry) -> Path | None:
 def locate(base: str, *, folder: Path, offline: bool = False) -> Path | str:
     """Where the model called `base` is: a folder with a pre-trained model, or the name of a scratch entry.
 
+    Of adapters as PEFT writes them it is the folder of the model that they are merged into.
+
     Args:
         base: A folder (relative ones are relative to `folder`), a catalogue name, or a hub id `owner/name`,
             which is downloaded unless it is in the cache or HF_HUB_OFFLINE is set.
+        folder: The project's. Merged models are kept in it.
         offline: Download nothing.
 
     Raises:
         InputError: there is no such model here, or none that can be trained.
+        ResourceError: memory or disk do not hold the model that adapters are to be merged into.
     """
     path = folder / Path(base).expanduser()
-    if (path / "config.json").is_file():
-        return _full_precision(path)
+    if (path / "config.json").is_file() or is_adapter(path):
+        return _whole(path, folder=folder, name=path.resolve().name, offline=offline)
     entry = catalogue().get(base)
     if entry and entry.config:
         return base
-    hub = entry.hub if entry else base if base.count("/") == 1 and not base.startswith((".", "/")) else None
-    found = (entry and on_this_machine(entry)) or (hub and _from_hub(hub, offline=offline))
-    if found:
-        return _full_precision(found)
-    near = suggestion(base, list(catalogue())) if nearest(base, list(catalogue())) or not hub else ""
+    if found := _named(base, offline=offline):
+        return _whole(found, folder=folder, name=base.rpartition("/")[2], offline=offline)
+    near = suggestion(base, list(catalogue())) if nearest(base, list(catalogue())) or not _hub_id(base) else ""
     todo = near or "name a folder that holds config.json and model.safetensors, or connect to the hub"
     raise InputError(Fault("model.base", f"{base!r} is not a model on this machine", "a folder or a hub id", todo))
+
+
+def _whole(found: Path, *, folder: Path, name: str, offline: bool) -> Path:
+    """The same folder, or where it holds adapters that of the model called `name` that they are merged into."""
+    if not is_adapter(found):
+        return _full_precision(found)
+    base = _base_of(found, folder=folder, offline=offline)
+    return merged_folder(found, base, cache=folder / WORK / "models", name=name)
+
+
+def _base_of(adapter: Path, *, folder: Path, offline: bool) -> Path:
+    """The folder of the model that adapters were trained beside.
+
+    Raises:
+        InputError: it is not to be had, or is no whole model.
+    """
+    name = base_named(adapter)
+    written = Path(name).expanduser()
+    for path in (folder / written, adapter / written, adapter.resolve().parent / written.name):
+        if (path / "config.json").is_file() and not is_adapter(path):
+            return _full_precision(path)
+    found = _named(name, offline=offline)
+    if found and not is_adapter(found):
+        return _full_precision(found)
+    what = f"{adapter} holds adapters of {name!r}, and that is not a whole model on this machine"
+    todo = "put its folder beside theirs, or write where it is into their adapter_config.json, or connect to the hub"
+    raise InputError(Fault("model.base", what, "the model that they were trained beside", todo))
 
 
 def _full_precision(folder: Path) -> Path:
@@ -101,8 +132,22 @@ def _full_precision(folder: Path) -> Path:
     if not how:
         return folder
     found = f"{folder} holds weights that were quantised already ({how.get('quant_method', 'quantization_config')})"
-    todo = "name that one; model.method: qlora holds it in four bits"
+    todo = "name that one, for adapters in their adapter_config.json; model.method: qlora holds it in four bits"
     raise InputError(Fault("model.base", found, "the model that they were made from", todo))
+
+
+def _named(base: str, *, offline: bool) -> Path | None:
+    """The folder of what the catalogue or the hub calls `base`; None where it cannot be had."""
+    entry, hub = catalogue().get(base), _hub_id(base)
+    here = on_this_machine(entry) if entry else None
+    return here or (_from_hub(hub, offline=offline) if hub else None)
+
+
+def _hub_id(base: str) -> str | None:
+    entry = catalogue().get(base)
+    if entry:
+        return entry.hub
+    return base if base.count("/") == 1 and not base.startswith((".", "/")) else None
 
 
 def _from_hub(hub: str, *, offline: bool) -> Path | None:

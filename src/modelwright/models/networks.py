@@ -93,16 +93,18 @@ def encoder_in(folder: Path, *, quantised: bool = False) -> nn.Module:
     return model
 
 
-def loaded_with_missing(auto: Any, folder: Path, *, quantised: bool = False) -> tuple[nn.Module, list[str]]:
+def loaded_with_missing(
+    auto: Any, folder: Path, *, quantised: bool = False, **options: Any
+) -> tuple[nn.Module, list[str]]:
     """What a class of transformers makes of `folder`, safetensors only, no code of others, float32; and the names of
     weights that the folder lacks: these are fresh, from torch's global generator.
 
     Args:
-        auto: AutoModel, AutoModelForCausalLM...
+        auto: AutoModel, AutoModelForCausalLM, BertModel...
         folder: In transformers' layout.
         quantised: Hold the matrices in four bits, but for those that `eight_bits.squeeze` is for.
+        options: Of the model's configuration; `ignore_mismatched_sizes`, where weights of other shapes are as missing.
     """
-    options: dict[str, Any] = {}
     if quantised:
         from modelwright.models.adapters import quantisation
 
@@ -122,7 +124,7 @@ def loaded_with_missing(auto: Any, folder: Path, *, quantised: bool = False) -> 
         # validation training would go on with other weights than after a resume.
         if hasattr(each, "support_avx512bf16_for_cpu"):
             each.support_avx512bf16_for_cpu = False
-    return found, sorted(told["missing_keys"])
+    return found, sorted({*told["missing_keys"], *(name for name, *_ in told["mismatched_keys"])})
 
 
 def check_whole(folder: Path, missing: list[str]) -> None:

@@ -37,7 +37,7 @@ class Preflight:
     first_loss: float
     last_loss: float
     learning_rate: float  # that did not diverge
-    notes: tuple[str, ...] = ()  # what of the examples is not learnt from, and why
+    notes: tuple[str, ...] = ()  # what of the examples is not learnt from, and why; what the model was made of
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,6 +9,7 @@ import polars as pl
 
 from modelwright.data.parts import read_part
 from modelwright.models.catalogue import FRESH_TEXT, Entry, catalogue, locate, on_this_machine
+from modelwright.models.merging import about_merged
 from modelwright.models.precision import device
 from modelwright.models.room import weight_shapes
 from modelwright.problem import Problem
@@ -79,12 +80,13 @@ def text_bytes(dataset: Dataset) -> int:
 
 
 def _asked(base: str, found: Path | str, method: str) -> Candidate:
+    why = "named in problem.yaml" + (": adapters, merged into their base" if about_merged(found) else "")
     if method in ADAPTED and isinstance(found, Path):
         lacking = missing(method) or _nothing_to_adapt(found)
-        return Candidate(base, method, not lacking, lacking or "named in problem.yaml")
+        return Candidate(base, method, not lacking, lacking or why)
     wanted = "scratch" if isinstance(found, str) else "full"
     if method in ("auto", wanted):
-        return Candidate(base, wanted, True, "named in problem.yaml")
+        return Candidate(base, wanted, True, why)
     is_ = "starts from fresh weights" if wanted == "scratch" else "is pre-trained"
     return Candidate(base, wanted, False, f"it {is_}: set model.method to {wanted}, and not to {method}")
 

@@ -11,6 +11,7 @@ import numpy as np
 import polars as pl
 
 from modelwright.models.inputs import Features
+from modelwright.models.merging import about_merged
 from modelwright.models.predictors import Predictions, Predictor
 from modelwright.records import LANGUAGE_TASKS, Schema
 from modelwright.training.batches import epoch_order
@@ -144,7 +145,7 @@ class Job:
         objective: The loss.
         settings: Of the plan.
         base: What the network was before.
-        notes: What of the examples had to be left out or shortened, in sentences.
+        notes: What of the examples had to be left out or shortened, or what else is to be known, in sentences.
     """
 
     predictor: Learner
@@ -236,20 +237,16 @@ def build(
         InputError: the model cannot be read, or its input kind is another.
     """
     if schema.masked:
-        from modelwright.training.masked import build_masked
-
-        return build_masked(schema, train, validation, base=base, settings=settings, device=device, note=note)
-    if schema.task in LANGUAGE_TASKS:
-        from modelwright.training.languages import build_language
-
-        return build_language(schema, train, validation, base=base, settings=settings, device=device, note=note)
-    if schema.task == "tagging":
-        from modelwright.training.taggers import build_tagger
-
-        return build_tagger(schema, train, validation, base=base, settings=settings, device=device, note=note)
-    from modelwright.training.encoders import build_encoder
-
-    return build_encoder(schema, train, validation, base=base, settings=settings, device=device, note=note)
+        from modelwright.training.masked import build_masked as built
+    elif schema.task in LANGUAGE_TASKS:
+        from modelwright.training.languages import build_language as built
+    elif schema.task == "tagging":
+        from modelwright.training.taggers import build_tagger as built
+    else:
+        from modelwright.training.encoders import build_encoder as built
+    job = built(schema, train, validation, base=base, settings=settings, device=device, note=note)
+    about = about_merged(base)
+    return replace(job, notes=(about, *job.notes)) if about else job
 
 
 def spread(train: Inputs, validation: Inputs) -> Inputs:
