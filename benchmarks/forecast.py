@@ -5,8 +5,9 @@
 Each configuration is planned and trained by `plan` and `train` of the library, half of them in one process and half
 in two, as `modelwright run` and `modelwright plan; modelwright train` do. No forecast learns from the one before: the
 file of past forecasts is another for each. A row is seconds or peak memory: `ours` is the forecast, `peer` what the
-run took, `ratio` forecast / actual. Run it alone on the machine. Data is looked for in $MODELWRIGHT_SHARED_DATA, else
-../shared/data.
+run took, `ratio` forecast / actual; memory is forecast for a process that only trains (`alone`), and where it planned
+too, with a share of what it holds since. Run it alone on the machine. Data is looked for in $MODELWRIGHT_SHARED_DATA,
+else ../shared/data.
 """
 
 from __future__ import annotations
@@ -174,14 +175,15 @@ def measured(wanted: Configuration, folder: Path, *, together: bool) -> list[Row
     share = run["steps"] / plan["settings"]["steps"]["value"]
     more = {"parts": plan["estimate"]["parts"], "status": run["status"], "share": share, "together": together}
     more["planned_seconds"] = float((folder / "planned").read_text())
-    actual = run["seconds"]
+    actual, peak = run["seconds"], run["peak_memory_bytes"] / 1e9
     rows = [
         row(f"{wanted.name}: seconds", actual / (1 + run["forecast_error"]["seconds"]), actual, "s", **more),
         row(
             f"{wanted.name}: peak memory",
-            plan["estimate"]["peak_memory_bytes"]["value"] / 1e9,
-            run["peak_memory_bytes"] / 1e9,
+            peak / (1 + run["forecast_error"]["peak_memory_bytes"]),
+            peak,
             "GB",
+            alone=plan["estimate"]["peak_memory_bytes"]["value"] / 1e9,
         ),
     ]
     return show(rows)

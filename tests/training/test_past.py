@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import math
 from pathlib import Path
@@ -10,6 +11,7 @@ import numpy as np
 import pytest
 
 from modelwright.records import Estimate, Interval
+from modelwright.training.estimate import off_by
 from modelwright.training.past import FILE, corrected, device_name, remember, state_folder
 
 PLAIN = Estimate(Interval(100.0, 88.0, 112.0), Interval(1e9, 0.9e9, 1.1e9), Interval(0, 0, 0), {"training": 100.0})
@@ -19,6 +21,17 @@ def taken(ratios: list[float], kind: str = "text full") -> None:
     """Runs that took so many times what was foreseen."""
     for ratio in ratios:
         remember(kind, PLAIN, {"seconds": 100.0 * ratio}, off={"seconds": ratio - 1})
+
+
+def test_what_a_process_held_before_the_run_is_not_held_against_the_forecast() -> None:
+    """Foreseen 1 GB where 100 MB are held before; the run's held 350: .4 of the 250 more are 100 MB on top. Of a plan
+    that does not say what was held, and of a process that held less, nothing is added.
+    """
+    taken = {"share": 1.0, "seconds": 100.0, "peak_memory_bytes": 1_210_000_000, "disk_bytes": 0}
+    stated = dataclasses.replace(PLAIN, held_bytes=100_000_000)
+    assert off_by(stated, **taken, held_bytes=350_000_000)["peak_memory_bytes"] == pytest.approx(0.1)
+    assert off_by(stated, **taken, held_bytes=50_000_000)["peak_memory_bytes"] == pytest.approx(0.21)
+    assert off_by(PLAIN, **taken, held_bytes=350_000_000)["peak_memory_bytes"] == pytest.approx(0.21)
 
 
 def test_without_past_runs_nothing_changes() -> None:

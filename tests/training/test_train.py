@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import json
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import polars as pl
 import pytest
+import torch
 
 from modelwright.data.parts import read_part, targets_N
-from modelwright.errors import InputError, IntegrityError, RefusedError
+from modelwright.errors import InputError, IntegrityError, RefusedError, ResourceError
 from modelwright.evaluation.diagnose import HistoryPoint
 from modelwright.models.predictors import load_predictor
 from modelwright.models.predictors.out_of_sample import load_out_of_sample
@@ -22,6 +26,7 @@ from modelwright.training import basis, checkpoint
 from modelwright.training import train as training
 from modelwright.training import underway as room
 from modelwright.training.job import Job
+from modelwright.training.loop import Step
 from modelwright.training.parallel import Group
 from modelwright.training.plan import plan
 from modelwright.training.train import train
@@ -247,6 +252,30 @@ def test_a_run_that_is_lost_stops_and_keeps_its_best_checkpoint(
     with pytest.raises(RefusedError) as second:
         trained(text_dataset, made, tmp_path / "run")
     assert str(second.value) == str(first.value)
+
+
+@pytest.mark.parametrize(
+    "error", [torch.OutOfMemoryError("CUDA out of memory"), RuntimeError("DefaultCPUAllocator: can't allocate memory")]
+)
+def test_memory_that_is_full_is_said_with_what_would_fit(
+    error: Exception, text_dataset: Dataset, problem: Problem, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is full at the third step of the run; and then at once, when another is planned."""
+    made = planned(text_dataset, problem, tmp_path)
+    size = made.settings["batch_size"].value
+    real = training.steps
+
+    def full(*given: Any, **named: Any) -> Iterator[Step]:
+        yield from itertools.islice(real(*given, **named), 2)
+        raise error
+
+    monkeypatch.setattr(training, "steps", full)
+    told = rf"memory does not hold a batch of {size} .*; set training\.batch_size to {size // 2} or less"
+    with pytest.raises(ResourceError, match=told + r"\. The best checkpoint, of step 0, is kept in "):
+        trained(text_dataset, made, tmp_path / "run")
+    monkeypatch.setattr("modelwright.training.probe.steps", full)
+    with pytest.raises(ResourceError, match=told + "$"):
+        planned(text_dataset, problem, tmp_path)
 
 
 def test_a_spent_budget_stops_with_the_best_so_far(text_dataset: Dataset, problem: Problem, tmp_path: Path) -> None:

@@ -229,9 +229,8 @@ def repeat_blocks(network: nn.Module, count: int) -> None:
 
 def _width(config: Any) -> int:
     """The width of the pooled features, from the configuration of the encoder."""
-    found = config.to_dict()
-    sizes = found.get("hidden_sizes")
-    return int(sizes[-1] if sizes else found.get("hidden_size") or found["dim"])
+    sizes = config.to_dict().get("hidden_sizes")
+    return int(sizes[-1] if sizes else config.hidden_size)  # families that call it otherwise have this name too
 
 
 @contextmanager

@@ -130,7 +130,7 @@ def tokenizer_from(folder: Path) -> Any:
 
 def longest_tokens(folder: Path) -> int:
     """How many tokens the model in `folder` can read at once, special tokens included."""
-    return min(sizes_of(folder).tokens or 2**31, int(tokenizer_from(folder).model_max_length))
+    return min(sizes_of(folder).tokens or 2**31, int(tokenizer_in(folder).model_max_length))
 
 
 def tokenized(tokenizer: Any, texts: Sequence[str], **options: Any) -> Iterator[Any]:

@@ -36,6 +36,8 @@ class Estimate:
     `cost` is that of this machine's hours where a price is stated. `parts` are the seconds of each part of it; `past`
     says, by figure, how forecasts of such runs did on this machine; `rented` is the run elsewhere, the cheapest first.
     `crowd` is the share of the processor that other programs took while nobody was idle and this was measured.
+
+    Memory is that of a process which holds `held_bytes` before the run, as the one that planned did.
     """
 
     seconds: Interval
@@ -48,3 +50,4 @@ class Estimate:
     tier_reason: str = ""
     rented: tuple[Rented, ...] = ()
     crowd: float = 0.0
+    held_bytes: int = 0

@@ -25,6 +25,9 @@ CREEP = 0.05
 runs from images to texts of 48 lengths; past runs correct it."""
 GPU_CREEP = 1.08
 """The same of a GPU, over all that it held. Chosen."""
+HELD_SHARE = 0.4
+"""Of what a run's process holds more than the plan's did, what its peak is higher by: the rest are libraries that it
+needs anyway, and free memory that it uses again. Chosen between what two runs after a plan took: .5 and .2 of it."""
 LEAST_SHARE = 0.25
 """Of a trial, before which it is not stopped for lagging behind others: until then rates have hardly begun to fall.
 Chosen."""
@@ -163,6 +166,7 @@ def estimated(forecast: Forecast, *, steps: int, validate_every: int) -> Estimat
         tier_reason=why,
         rented=offers,
         crowd=forecast.crowd,
+        held_bytes=forecast.held_bytes,
     )
 
 
@@ -215,17 +219,27 @@ def with_cost(estimate: Estimate, dollars_per_hour: float | None) -> Estimate:
 
 
 def off_by(
-    expected: Estimate, *, share: float, seconds: float, peak_memory_bytes: int, disk_bytes: int
+    expected: Estimate, *, share: float, seconds: float, peak_memory_bytes: int, disk_bytes: int, held_bytes: int = 0
 ) -> dict[str, float]:
-    """How far the forecast was off, as shares of it; of a run that stopped early, for the share of steps it took.
+    """How far the forecast was off, as shares of it.
 
     Of disk and cost only where they were foreseen.
+
+    Args:
+        expected: Of the plan.
+        share: Of its steps that the run took: it may have stopped early.
+        seconds: That it took.
+        peak_memory_bytes: Of its process.
+        disk_bytes: The most that its folder held.
+        held_bytes: What the process held before the run, where that is known. `modelwright run` has climbed the ladder
+            and planned in the same process; the forecast is of one that has not.
     """
+    more = max(0, held_bytes - expected.held_bytes) if expected.held_bytes else 0
     whole = expected.seconds.value
     varying = sum(expected.parts.get(name, 0.0) for name in PER_STEP) if expected.parts else whole
     off = {
         "seconds": seconds / (whole - (1 - share) * varying) - 1,
-        "peak_memory_bytes": peak_memory_bytes / expected.peak_memory_bytes.value - 1,
+        "peak_memory_bytes": peak_memory_bytes / (expected.peak_memory_bytes.value + HELD_SHARE * more) - 1,
     }
     if expected.disk_bytes:
         off["disk_bytes"] = disk_bytes / expected.disk_bytes - 1

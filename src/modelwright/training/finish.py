@@ -66,7 +66,12 @@ def finish(
         seconds=seconds,
         peak_memory_bytes=most,
         forecast_error=off_by(
-            plan.estimate, share=share, seconds=seconds, peak_memory_bytes=most, disk_bytes=disk_bytes
+            plan.estimate,
+            share=share,
+            seconds=seconds,
+            peak_memory_bytes=most,
+            disk_bytes=disk_bytes,
+            held_bytes=peak.held,
         ),
         not_exact=tuple(course.not_exact),
         remarks=tuple(under.watch.remarks),

@@ -13,7 +13,7 @@ from modelwright.errors import RefusedError
 from modelwright.models.catalogue import catalogue
 from modelwright.models.image import pixel_bytes
 from modelwright.models.room import available_bytes, free_bytes
-from modelwright.models.text import texts_of, tokenizer_from
+from modelwright.models.text import texts_of, tokenizer_in
 from modelwright.records import LANGUAGE_TASKS, Estimate, Schema, Setting
 from modelwright.training.consider import ADAPTED, RANK
 from modelwright.training.job import watched_among
@@ -151,7 +151,7 @@ def _longest_tokens(schema: Schema, train: pl.DataFrame, base: Path, most: int) 
     if schema.task in LANGUAGE_TASKS:  # answers count too, and long texts are read in windows
         return most
     texts = sorted(texts_of(schema, train), key=len)[-LONGEST:]
-    found = tokenizer_from(base)(texts, truncation=True, max_length=most, return_attention_mask=False)
+    found = tokenizer_in(base)(texts, truncation=True, max_length=most, return_attention_mask=False)
     return int(np.max([len(ids) for ids in found["input_ids"]], initial=1))
 
 

@@ -12,6 +12,8 @@ from functools import cache
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
+from modelwright.errors import ModelwrightError, ResourceError
+
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
@@ -41,11 +43,36 @@ def release() -> None:
         library.malloc_trim(0)
 
 
+@contextmanager
+def within_memory(batch_size: int, *, kept: str = "") -> Iterator[None]:
+    """Says what would fit where memory is full while this is entered.
+
+    Args:
+        batch_size: Of the run.
+        kept: What becomes of the run, as a sentence.
+
+    Raises:
+        ResourceError: memory is full.
+    """
+    import torch
+
+    try:
+        yield
+    except (MemoryError, RuntimeError) as error:
+        full = isinstance(error, MemoryError | torch.OutOfMemoryError) or "can't allocate memory" in str(error)
+        if not full or isinstance(error, ModelwrightError):
+            raise
+        todo = f"set training.batch_size to {batch_size // 2} or less" if batch_size > 1 else "name a smaller model"
+        said = str(error).strip().partition("\n")[0]
+        raise ResourceError(f"memory does not hold a batch of {batch_size} ({said}); {todo}{kept}") from error
+
+
 class Peak:
     """Watches the peak of memory while it is entered: the resident memory, or the GPU's where there is one.
 
     The system keeps the highest figure of a process's whole life. Where that has risen since, it is the answer,
-    exact; where the process held more before, the highest of many looks is.
+    exact; where the process held more before, the highest of many looks is. `held` is what it held when this was
+    entered, in bytes; 0 of a GPU.
 
     Args:
         resident: Of resident memory, also where there is a GPU: what is fitted has no use for it.
@@ -55,6 +82,7 @@ class Peak:
         self._resident, self._gpu = resident, False
         self._seen = 0
         self._before = 0
+        self.held = 0
         self._end = threading.Event()
         self._thread = threading.Thread(target=self._look, daemon=True)
 
@@ -66,7 +94,7 @@ class Peak:
         if self._gpu:
             torch.cuda.reset_peak_memory_stats()
         else:
-            self._before = _highest_bytes()
+            self.held, self._before = _resident_bytes(), _highest_bytes()
             self._thread.start()
         return self
 

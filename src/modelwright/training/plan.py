@@ -37,7 +37,7 @@ from modelwright.training.curve import learning_curve
 from modelwright.training.estimate import Forecast, estimated, repeated, with_cost
 from modelwright.training.fit import images_fit, micro_batches
 from modelwright.training.job import build, load_libraries
-from modelwright.training.memory import Peak, held_bytes, memory_bytes, release
+from modelwright.training.memory import Peak, held_bytes, release, within_memory
 from modelwright.training.past import corrected, kind_of_job
 from modelwright.training.preflight import preflight
 from modelwright.training.probe import probe
@@ -178,7 +178,7 @@ def _measured(
     load_libraries(settings)
     precision = settings["precision"]
     release()
-    held = memory_bytes()
+    held = held_bytes()
     with Peak() as peak:
         began, crowd = time.perf_counter(), Crowd()
         job = build(schema, train, validation, base=base, settings=settings, note=note)
@@ -188,7 +188,8 @@ def _measured(
         if reads and not settings["quantised"]:
             reads = not is_remembered(job.network, job.examples.features, precision=precision)
         truth_N = targets_N(schema, validation)
-        measured = probe(job, truth_N, metric=metric, precision=precision, reads=reads, place=folder)
+        with within_memory(settings["batch_size"]):
+            measured = probe(job, truth_N, metric=metric, precision=precision, reads=reads, place=folder)
         return Forecast(job, measured, build_seconds, peak.bytes, reads, crowd.share, held_bytes=held)
 
 

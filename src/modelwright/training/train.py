@@ -30,7 +30,7 @@ from modelwright.training.fit import still_fits
 from modelwright.training.job import Job, build, load_libraries
 from modelwright.training.logs import HISTORY
 from modelwright.training.loop import Step, steps
-from modelwright.training.memory import Peak, memory_bytes, release
+from modelwright.training.memory import Peak, memory_bytes, release, within_memory
 from modelwright.training.parallel import Group, joined
 from modelwright.training.past import learn
 from modelwright.training.reporters import Reports, Subject, check
@@ -226,7 +226,8 @@ def _steps(asked: _Asked, under: UnderWay, reports: Reports, clock: Clock) -> St
     )
     while status is None:
         try:
-            step = next(loop)
+            with within_memory(settings["batch_size"], kept=f". {under.kept}"):
+                step = next(loop)
         except RefusedError as error:
             raise RefusedError(f"{error}. {under.kept}") from error
         course.step, course.seconds = step.number, group.number(clock.seconds)  # all go by one clock
