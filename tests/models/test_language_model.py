@@ -20,6 +20,7 @@ from modelwright.models.predictors.language_model import LanguageModel, Wording
 from modelwright.models.text import IGNORED
 from modelwright.models.vocabulary import learn_tokenizer
 from modelwright.models.windows import windows_of
+from modelwright.problem import parse
 from modelwright.records import Column, Schema
 
 SCHEMA = Schema("language-modeling", "text", (Column("text", "text"),), "bytes")
@@ -196,3 +197,30 @@ def test_what_the_template_puts_before_an_answer_is_no_part_of_it(
     assert predictor.predict(examples).texts_N.tolist() == ["the cat", "the dog", written[2]]
     answer, lead = (len(tokenizer(text)["input_ids"]) for text in ("the cat", "<think>\n\n</think>"))
     assert predictor.asking.answer_tokens(examples[:1], max_length=64) == lead + answer + 8
+
+
+def test_an_answer_ends_where_the_checkpoint_ends_one_too(
+    model: LanguageModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its own list comes after the token that is learnt; it may be one number, a list or nothing."""
+    schema, end = Schema("generation", "text", (Column("text", "text"),), "say"), model.tokenizer.eos_token_id
+    for own, stops in ((7, (end, 7)), ([9, end, 7], (end, 9, 7)), (None, (end,))):
+        monkeypatch.setattr(model.network.model.generation_config, "eos_token_id", own)
+        assert LanguageModel(schema, model.network, Wording(max_length=64), model.tokenizer).asking.stops() == stops
+
+
+def test_what_is_read_at_once_has_room_for_what_the_template_puts_around(model: LanguageModel, tmp_path: Path) -> None:
+    """Questions of ten bytes need five tokens and 32 around them: 64. A house rule around them takes over 100."""
+    from modelwright.training.language_rules import fitting_length, language_sizes
+
+    tokenizer = copy.deepcopy(model.tokenizer)
+    tokenizer.chat_template = "{{- 'the dog sat on the log ' * 20 -}}" + THINKING
+    model.network.model.save_pretrained(tmp_path)
+    tokenizer.save_pretrained(tmp_path)
+    schema = Schema("generation", "text", (Column("ask", "text"),), "say")
+    around = asking.asking(schema, tokenizer, plain=False, model="acme").around_tokens()
+    assert 100 < around < 200 and fitting_length(np.full(9, 10.0), most=512).value == 64
+    assert fitting_length(np.full(9, 10.0), most=512, around=around).value == 256
+    problem, _ = parse({"name": "a", "data": {"source": "a.csv"}, "task": "generation", "output": "say"})
+    train = pl.DataFrame({"ask": ["the cat"] * 9, "say": ["cat"] * 9})
+    assert language_sizes(schema, train, problem, tmp_path, "full")["max_length"].value == 64  # all that it can read

@@ -91,7 +91,7 @@ def _field(kind: ColumnKind, column: pl.Series, nullable: bool) -> Field:
     type_ = _type(kind, column.dtype)
     characters = {
         "Binary": IMAGE_CHARACTERS,
-        "String": TEXT_CHARACTERS if kind == "text" else WORD_CHARACTERS,
+        "String": TEXT_CHARACTERS if kind in ("text", "messages") else WORD_CHARACTERS,
     }
     return Field(column.name, kind, type_, nullable, _known(kind, column), characters.get(type_))
 

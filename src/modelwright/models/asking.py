@@ -39,12 +39,14 @@ class Asking:
         tokenizer: With an end token (models/endings.py).
         template: What writes conversations down.
         encoder: The tokenizer without its wrapping.
+        given: Tokens at which the model itself ends answers, beside that of the template.
     """
 
     schema: Schema
     tokenizer: Any
     template: ChatTemplate
     encoder: Encoder
+    given: tuple[int, ...] = ()
 
     def learnt(self, examples: pl.DataFrame, *, max_length: int) -> Completions:
         """The examples with their answers as tokens, of which the answers carry loss.
@@ -105,7 +107,13 @@ class Asking:
 
     def stops(self) -> tuple[int, ...]:
         """The tokens at which an answer ends."""
-        return stop_ids(self.tokenizer, self.template)
+        return stop_ids(self.tokenizer, self.template, self.given)
+
+    def around_tokens(self) -> int:
+        """How many tokens the template puts around a question and its answer."""
+        turns = [{"role": "user", "content": "?"}, {"role": "assistant", "content": "!"}]
+        (ids,) = self.encoder.ids([self.template.render(turns).text])
+        return len(ids)
 
 
 def _led_up_to(shown: Sequence[list[Turn]], asked: list[Turn]) -> list[Turn]:
@@ -115,7 +123,9 @@ def _led_up_to(shown: Sequence[list[Turn]], asked: list[Turn]) -> list[Turn]:
     return [*system, *before, *asked[len(system) :]]
 
 
-def asking(schema: Schema, tokenizer: Any, *, plain: bool, model: str, roles: Iterable[str] = ()) -> Asking:
+def asking(
+    schema: Schema, tokenizer: Any, *, plain: bool, model: str, roles: Iterable[str] = (), given: Iterable[int] = ()
+) -> Asking:
     """How examples of `schema` are put to a model with this tokenizer.
 
     Args:
@@ -125,9 +135,10 @@ def asking(schema: Schema, tokenizer: Any, *, plain: bool, model: str, roles: It
             template, or ours where it has none.
         model: What the person called it.
         roles: Those of the data.
+        given: Tokens at which the model itself ends answers.
 
     Raises:
         InputError: the template does not do what learning needs.
     """
     template = plain_template(tokenizer, model=model) if plain else chat_template(tokenizer, model=model, roles=roles)
-    return Asking(schema, tokenizer, template, Encoder(tokenizer, template.stop))
+    return Asking(schema, tokenizer, template, Encoder(tokenizer, template.stop), tuple(given))

@@ -90,7 +90,7 @@ def _has_row(tokenizer: Any, name: str, rows: int | None) -> bool:
     return rows is None or int(tokenizer.convert_tokens_to_ids(name)) < rows
 
 
-def stop_ids(tokenizer: Any, template: ChatTemplate, given: int | Sequence[int] | None = None) -> tuple[int, ...]:
+def stop_ids(tokenizer: Any, template: ChatTemplate, given: Iterable[int] = ()) -> tuple[int, ...]:
     """The ids at which generation must stop, the one that is learnt first: what `generation_config.json` should list.
 
     Args:
@@ -99,8 +99,7 @@ def stop_ids(tokenizer: Any, template: ChatTemplate, given: int | Sequence[int] 
         given: The `eos_token_id` of the model's own generation settings.
     """
     learnt = tokenizer.convert_tokens_to_ids(template.stop)
-    listed = [] if given is None else [given] if isinstance(given, int) else list(given)
-    return tuple(dict.fromkeys(int(each) for each in [learnt, tokenizer.eos_token_id, *listed]))
+    return tuple(dict.fromkeys(int(each) for each in [learnt, tokenizer.eos_token_id, *given]))
 
 
 def check_stop(found: Completions, stops: Sequence[int]) -> None:

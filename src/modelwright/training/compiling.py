@@ -132,7 +132,7 @@ def _tried(job: Job, precision: str) -> Tried:
     with Peak() as peak:
         for _ in range(2):
             held = begin(replace(job, settings=settings))
-            optimizer = held.optimizer(learning_rate=0.0)
+            optimizer = held.optimizer(learning_rate=0.0, scaled=precision == "fp16")
             try:
                 firsts.append(_step_seconds(held.job, optimizer, precision))
                 peak_bytes = peak.bytes  # before steps that keep more for the way back

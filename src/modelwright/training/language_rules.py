@@ -67,9 +67,17 @@ def fresh_vocabulary(bytes_N: np.ndarray) -> Setting:
     return Setting(learnt, f"rule: {BYTES_PER_PIECE} bytes of text a piece, 512 to 16,384")
 
 
-def fitting_length(bytes_N: np.ndarray, *, most: int) -> Setting:
-    """What is read at once: what 99 of 100 texts so long need, at most `most` tokens."""
-    needed = float(np.quantile(bytes_N, 0.99)) / 2 + 32  # pieces of a small vocabulary hold about two bytes
+def fitting_length(bytes_N: np.ndarray, *, most: int, around: int = 0) -> Setting:
+    """What is read at once: what 99 of 100 texts so long need, at most `most` tokens.
+
+    Args:
+        bytes_N: How long they are.
+        most: Tokens that the model may read at once.
+        around: Tokens that a chat template puts around a text, where that is known.
+    """
+    needed = float(np.quantile(bytes_N, 0.99)) / 2 + max(
+        32, around
+    )  # pieces of a small vocabulary hold about two bytes
     fitting = 2 ** int(np.ceil(np.log2(max(32.0, needed))))
     return Setting(min(most, fitting), f"rule: what 99 of 100 texts need, at most {most} tokens")
 
@@ -79,8 +87,21 @@ def _length(schema: Schema, bytes_N: np.ndarray, base: Path | str, place: str) -
     from modelwright.models.text import longest_tokens
 
     most = (ANSWERING if schema.task == "generation" else CONTEXT)[place]
-    limit = most if isinstance(base, str) else longest_tokens(base)
-    return fitting_length(bytes_N, most=min(most, limit))
+    if isinstance(base, str):
+        return fitting_length(bytes_N, most=most)
+    around = _around(schema, base) if schema.task == "generation" else 0
+    return fitting_length(bytes_N, most=min(most, longest_tokens(base)), around=around)
+
+
+def _around(schema: Schema, base: Path) -> int:
+    """The tokens that the model's chat template puts around a question and its answer."""
+    from modelwright.models.asking import asking
+    from modelwright.models.endings import settle_ends
+    from modelwright.models.text import tokenizer_in
+
+    tokenizer = tokenizer_in(base)
+    settle_ends(tokenizer, (), model=base.name)
+    return asking(schema, tokenizer, plain=not tokenizer.chat_template, model=base.name).around_tokens()
 
 
 def _batch(pieces: float, tokens: float, place: str) -> Setting:

@@ -122,7 +122,7 @@ def probe(job: Job, truth_N: np.ndarray, *, metric: str, precision: str, reads: 
         job.validation.features,
         lambda chosen: job.predictor.portion(job.validation.features, chosen),
     )
-    optimizer = held.optimizer(learning_rate=0.0)
+    optimizer = held.optimizer(learning_rate=0.0, scaled=precision == "fp16")
     stepped = _steps(job, optimizer, precision)
     trained_count = sum(each.numel() for each in job.network.parameters() if each.requires_grad)
     save_seconds, restore_seconds = _saving(held, optimizer, place)

@@ -92,7 +92,10 @@ class LanguageModel:
         """
         from modelwright.models.asking import asking
 
-        self._asking = asking(self.schema, self.tokenizer, plain=self.preparation.plain, model=model, roles=roles)
+        own = self.network.model.generation_config.eos_token_id
+        given = () if own is None else (own,) if isinstance(own, int) else own
+        plain = self.preparation.plain
+        self._asking = asking(self.schema, self.tokenizer, plain=plain, model=model, roles=roles, given=given)
         return self._asking
 
     def prepare(self, examples: pl.DataFrame) -> Windows:
