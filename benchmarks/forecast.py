@@ -125,7 +125,7 @@ def prepared(wanted: Configuration, folder: Path) -> Any:
             frame = frame.sample(min(most or 0, len(frame)), seed=0, shuffle=True)
             frame.write_parquet(path)
         counts[part] = len(frame)
-    return problem, dataclasses.replace(dataset, parts={**dataset.parts, **counts})
+    return problem, dataclasses.replace(dataset, parts={**dataset.parts, **counts}, parts_sha256={})
 
 
 def work(folder: Path, wanted: Configuration, *, together: bool) -> None:
