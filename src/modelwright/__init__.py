@@ -15,7 +15,8 @@ if TYPE_CHECKING:
     from modelwright.models.predictors import Predictions, Predictor, load_predictor, save_predictor
     from modelwright.problem import Problem
     from modelwright.records import Dataset, Interval, Package, Plan, Progress, Report, Run, Schema, Verdict
-    from modelwright.workflow import Project, RunOutcome, new
+    from modelwright.workflow import Project, RunOutcome
+    from modelwright.workflow.new import new
 
 # OpenMP's threads spin for milliseconds while they wait for each other, which is ruinous where other processes want the
 # same cores: reading texts took up to eight times as long (2 cores, load 4). Sleeping at once is slow for convolutions,

@@ -17,6 +17,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from modelwright.disk import sync
 from modelwright.errors import SealError
 from modelwright.records import canonical
 
@@ -58,21 +59,6 @@ def append(folder: Path, entries: list[Entry], content: dict[str, Any]) -> None:
         os.fsync(file.fileno())
     _write_head(folder, entry)
     entries.append(entry)
-
-
-def sync(path: Path) -> None:
-    """Return when the file or folder at `path` is on the disk."""
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
-
-
-def file_sha256(path: Path) -> str:
-    """The SHA-256 of the file at `path`, in hexadecimal."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _write_head(folder: Path, entry: Entry) -> None:

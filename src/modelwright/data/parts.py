@@ -9,7 +9,7 @@ from typing import Any, Literal
 import numpy as np
 import polars as pl
 
-from modelwright.data.ledger import file_sha256
+from modelwright.disk import file_sha256
 from modelwright.errors import IntegrityError
 from modelwright.records import Dataset, Schema, Span
 

@@ -21,13 +21,13 @@ from modelwright.data.findings import about_classes
 from modelwright.data.gather import Gathered, Told, gather
 from modelwright.data.labels import label_counts, several, spelled
 from modelwright.data.leakage import leaks
-from modelwright.data.ledger import file_sha256, sync
 from modelwright.data.official import told_by_test, unseen
 from modelwright.data.outputs import classes_of, positive_of
 from modelwright.data.parting import part_examples
 from modelwright.data.parts import OPEN, part_file
 from modelwright.data.seal import close_seal
 from modelwright.data.splits import PARTS, TEST, TRAIN, VALIDATION
+from modelwright.disk import file_sha256, sync
 from modelwright.errors import Fault, SourceError
 from modelwright.problem import Problem
 from modelwright.records import POSITION, Dataset, Finding, Progress, Schema, Seal, identify

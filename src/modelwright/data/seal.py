@@ -25,7 +25,8 @@ from typing import Any
 
 import polars as pl
 
-from modelwright.data.ledger import HEAD, LEDGER, RESTORE, Entry, append, file_sha256, locked, sync
+from modelwright.data.ledger import HEAD, LEDGER, RESTORE, Entry, append, locked
+from modelwright.disk import file_sha256, sync
 from modelwright.errors import SealError
 from modelwright.records import Dataset, Seal
 

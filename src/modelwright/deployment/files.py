@@ -4,20 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from pathlib import Path
 from typing import Any
 
+from modelwright.disk import file_sha256, sync
 from modelwright.errors import IntegrityError
 
 SUMS = "SHA256SUMS"
 MANIFEST = "package.json"
-
-
-def sha256_of(path: Path) -> str:
-    """The SHA-256 of a file, in hexadecimal."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def walk(folder: Path) -> list[str]:
@@ -63,7 +57,7 @@ def verify(folder: Path) -> dict[str, Any]:
     present = set(walk(folder)) - {SUMS, MANIFEST}
     faults = [f"{name} is missing" for name in sorted(expected.keys() - present)]
     faults += [f"{name} is extra" for name in sorted(present - expected.keys())]
-    hashes = {name: sha256_of(folder / name) for name in present & expected.keys()}
+    hashes = {name: file_sha256(folder / name) for name in present & expected.keys()}
     faults += [f"{name} was altered" for name in sorted(hashes) if hashes[name] != expected[name]]
     if text != sums_text(expected | {MANIFEST: hashlib.sha256(content).hexdigest()}):
         faults.append(f"{SUMS} was altered")
@@ -72,30 +66,22 @@ def verify(folder: Path) -> dict[str, Any]:
     return manifest
 
 
-def sync(folder: Path) -> None:
+def sync_all(folder: Path) -> None:
     """Have every file and folder under `folder` on disk before the caller goes on."""
     for path in [*folder.rglob("*"), folder]:
-        _sync_one(path)
-
-
-def _sync_one(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+        sync(path)
 
 
 def publish(partial: Path, final: Path) -> bool:
     """Rename the folder `partial` to `final`, durably; False where `final` is there already."""
     if final.exists():
         return False
-    sync(partial)
+    sync_all(partial)
     try:
         partial.rename(final)
     except OSError:
         if final.exists():  # another process was faster
             return False
         raise
-    _sync_one(final.parent)
+    sync(final.parent)
     return True

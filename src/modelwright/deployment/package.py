@@ -17,9 +17,10 @@ import polars as pl
 
 from modelwright.deployment import golden, reference, requirements
 from modelwright.deployment.card import card
-from modelwright.deployment.files import MANIFEST, SUMS, publish, sha256_of, sums_text, walk
+from modelwright.deployment.files import MANIFEST, SUMS, publish, sums_text, walk
 from modelwright.deployment.load import FORMAT, Loaded, load_package
 from modelwright.deployment.signature import Signature, describe, schema_of
+from modelwright.disk import file_sha256
 from modelwright.errors import Fault, InputError
 from modelwright.models.predictors import Predictor, save_predictor
 from modelwright.records import Latency, Package, plain
@@ -78,7 +79,7 @@ def package(
     finally:
         shutil.rmtree(partial, ignore_errors=True)
     final = to / f"{name}-{number}"
-    files = {path: sha256_of(final / path) for path in walk(final)}
+    files = {path: file_sha256(final / path) for path in walk(final)}
     return Package(loaded.id, str(final), files, loaded.golden, _latency(loaded, examples))
 
 
@@ -97,7 +98,7 @@ def _seal(folder: Path, predictor: Predictor, signature: Signature, title: str, 
     golden_count = len((folder / "golden.jsonl").read_text(encoding="utf-8").splitlines())
     text = card(predictor, signature, title, plain(dict(lineage)), golden_count)
     (folder / "MODEL_CARD.md").write_text(text, encoding="utf-8")
-    hashes = {path: sha256_of(folder / path) for path in walk(folder) if path not in (MANIFEST, SUMS)}
+    hashes = {path: file_sha256(folder / path) for path in walk(folder) if path not in (MANIFEST, SUMS)}
     name, _, number = title.rpartition("-")
     manifest = {
         "format": FORMAT,
@@ -112,7 +113,7 @@ def _seal(folder: Path, predictor: Predictor, signature: Signature, title: str, 
         "files": hashes,
     }
     _write_json(folder / MANIFEST, manifest)
-    hashes[MANIFEST] = sha256_of(folder / MANIFEST)
+    hashes[MANIFEST] = file_sha256(folder / MANIFEST)
     (folder / SUMS).write_text(sums_text(hashes), encoding="utf-8")
 
 

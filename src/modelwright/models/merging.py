@@ -7,13 +7,13 @@ from __future__ import annotations
 
 import json
 import math
-import os
 import shutil
 from importlib.util import find_spec
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+from modelwright.disk import sync
 from modelwright.errors import Fault, InputError, ResourceError
 from modelwright.models.room import free_bytes, shapes_in, weight_shapes
 from modelwright.records import digest
@@ -90,13 +90,13 @@ def merged_folder(adapter: Path, base: Path, *, cache: Path, name: str) -> Path:
         about = f"the model is {base} with the adapters of {adapter} merged into its weights"
         (made / ABOUT).write_text(about, encoding="utf-8")
         for path in (*made.iterdir(), made, aside):
-            _sync(path)
+            sync(path)
         try:
             aside.rename(found.parent)
         except OSError:
             if not found.is_dir():  # else another process was quicker
                 raise
-    _sync(cache)
+    sync(cache)
     return found
 
 
@@ -264,11 +264,3 @@ def _stamp(folder: Path) -> list[tuple[str, int, int]]:
     """What tells the model or the adapters in a folder from others: names, sizes and times of their files."""
     files = [path for path in sorted(folder.iterdir()) if path.suffix in (*_BESIDE, ".safetensors")]
     return [(path.name, found.st_size, found.st_mtime_ns) for path in files for found in (path.stat(),)]
-
-
-def _sync(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

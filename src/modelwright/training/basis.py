@@ -10,9 +10,10 @@ from pathlib import Path
 from typing import Any
 
 from modelwright.data.parts import part_sha256
+from modelwright.disk import file_sha256
 from modelwright.errors import IntegrityError
 from modelwright.records import Dataset, Plan
-from modelwright.training.checkpoint import file_sha256, write_whole, writing
+from modelwright.training.checkpoint import write_whole, writing
 from modelwright.version import code_version
 
 ROOMS = ("training", "models", "evaluation", "data")

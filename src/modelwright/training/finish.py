@@ -11,6 +11,7 @@ from pydantic import TypeAdapter
 from pydantic_core import to_json
 
 from modelwright.data.parts import read_part, targets_N
+from modelwright.disk import file_sha256, sync
 from modelwright.errors import IntegrityError
 from modelwright.evaluation.decision import decided
 from modelwright.evaluation.intervals import all_intervals
@@ -48,7 +49,7 @@ def finish(
     saved, answers = decided(predictor, plain, metric, truth_N, seed=job.settings["seed"])
     save_predictor(saved, folder / "predictor")
     save_out_of_sample(folder / "predictor", validation[POSITION].to_numpy(), answers)
-    weights = {p.name: checkpoints.file_sha256(p) for p in sorted((folder / "predictor").rglob("*.safetensors"))}
+    weights = {p.name: file_sha256(p) for p in sorted((folder / "predictor").rglob("*.safetensors"))}
     figures = all_intervals(schema, truth_N, answers)
     seconds, most = clock.seconds, max(course.peak_memory_bytes, peak.bytes)
     disk_bytes = max(under.disk_bytes, checkpoints.folder_bytes(folder))
@@ -85,7 +86,7 @@ def finish(
 def keep(run: Run, basis: Basis, folder: Path) -> None:
     """Put the record beside what it is about; only then are the checkpoints, which are not needed any more, removed."""
     for path in (*(folder / "predictor").rglob("*"), folder):
-        checkpoints.sync(path)
+        sync(path)
     kept = {"basis": dataclasses.asdict(basis), "run": json.loads(to_json(run, inf_nan_mode="strings"))}
     checkpoints.write_whole(folder / RECORD, json.dumps(kept))
     shutil.rmtree(folder / "checkpoints", ignore_errors=True)

@@ -12,9 +12,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
 
+from modelwright.disk import sync
 from modelwright.errors import IntegrityError
 from modelwright.records import plain
-from modelwright.training.checkpoint import sync
 
 T = TypeVar("T")
 

@@ -75,9 +75,8 @@ def fitting_length(bytes_N: np.ndarray, *, most: int, around: int = 0) -> Settin
         most: Tokens that the model may read at once.
         around: Tokens that a chat template puts around a text, where that is known.
     """
-    needed = float(np.quantile(bytes_N, 0.99)) / 2 + max(
-        32, around
-    )  # pieces of a small vocabulary hold about two bytes
+    longest = float(np.quantile(bytes_N, 0.99)) / 2  # pieces of a small vocabulary hold about two bytes
+    needed = longest + max(32, around)
     fitting = 2 ** int(np.ceil(np.log2(max(32.0, needed))))
     return Setting(min(most, fitting), f"rule: what 99 of 100 texts need, at most {most} tokens")
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import gc
+import os
 import sys
 import threading
 from collections.abc import Iterator
@@ -117,9 +118,15 @@ class Peak:
 
 def _resident_bytes() -> int:
     """Of this process, now."""
+    return int(_process(os.getpid()).memory_info().rss)
+
+
+@cache
+def _process(number: int) -> Any:
+    """What tells of the process of this number; made once, as that takes longer than a look."""
     import psutil
 
-    return int(psutil.Process().memory_info().rss)
+    return psutil.Process(number)
 
 
 @cache

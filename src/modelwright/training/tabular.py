@@ -17,6 +17,7 @@ import numpy as np
 import polars as pl
 
 from modelwright.data.parts import read_part, targets_N
+from modelwright.disk import file_sha256
 from modelwright.evaluation.decision import decided
 from modelwright.evaluation.diagnose import HistoryPoint
 from modelwright.evaluation.intervals import all_intervals
@@ -35,7 +36,7 @@ from modelwright.training.candidates import (
     simple_candidates,
     weights_by_metric,
 )
-from modelwright.training.checkpoint import file_sha256, folder_bytes, writing
+from modelwright.training.checkpoint import folder_bytes, writing
 from modelwright.training.crowd import Crowd
 from modelwright.training.estimate import dollars_of, off_by
 from modelwright.training.memory import Peak, release
