@@ -23,9 +23,10 @@ from modelwright.training import compiling as room
 from modelwright.training.compiling import Tried, compiling
 from modelwright.training.estimate import Forecast
 from modelwright.training.job import Job
+from modelwright.training.line import Line
 from modelwright.training.objectives.vocabulary import NextToken
 from modelwright.training.plan import plan
-from modelwright.training.probe import Line, Probe, Stepped
+from modelwright.training.probe import Probe, Stepped
 from modelwright.training.streams import Stream
 from modelwright.training.train import train
 from modelwright.training.work import Cost
@@ -57,7 +58,7 @@ def forecast(found: Job) -> Forecast:
     """A step takes 2 s: 4 x 8 tokens of 1/16 s."""
     line = Line(0.0, 1 / 16)
     stepped = Stepped(line, activation_bytes=0, largest_bytes=0)
-    probe = Probe(stepped, line, line, 0, 0, 0, 0, 0, 0, 1, 1, Cost(1, 0, 1))
+    probe = Probe(stepped, line, line, line, 0, 0, 0, 0, 0, 0, 1, 1, Cost(1, 0, 1))
     return Forecast(found, probe, build_seconds=1.0, peak_bytes=10, reads=False)
 
 

@@ -18,8 +18,10 @@ import torch
 from modelwright.data.parts import read_part, targets_N
 from modelwright.errors import InputError, IntegrityError, RefusedError, ResourceError
 from modelwright.evaluation.diagnose import HistoryPoint
+from modelwright.models.inputs import Features
 from modelwright.models.predictors import load_predictor
 from modelwright.models.predictors.out_of_sample import load_out_of_sample
+from modelwright.models.predictors.transformer import Transformer
 from modelwright.problem import Problem
 from modelwright.records import Dataset, Interval, Plan, Progress, Run
 from modelwright.training import basis, checkpoint
@@ -305,3 +307,24 @@ def test_a_text_regression_is_in_the_targets_own_unit(text_dataset: Dataset, pro
     assert run.validation["r2"].value > 0.5
     values = load_predictor(tmp_path / "run/predictor").predict(read_part(dataset, "validation")).values_N
     assert 850 < values.min() < values.max() < 1350
+
+
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+def test_validation_goes_in_the_precision_of_the_run_and_the_record_in_float32(
+    precision: str, text_dataset: Dataset, problem: Problem, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = problem.training.model_copy(update={"precision": precision, "epochs": 1})
+    made = planned(text_dataset, problem.model_copy(update={"training": asked}), tmp_path)
+    honest, seen = Transformer.outputs, []
+
+    def outputs(self: Transformer, features: Features) -> np.ndarray:
+        seen.append(torch.is_autocast_enabled("cpu"))
+        return honest(self, features)
+
+    monkeypatch.setattr(Transformer, "outputs", outputs)
+    run = trained(text_dataset, made, tmp_path / "run")
+    *between, last = seen
+    assert len(between) >= 4 and set(between) == {precision == "bf16"} and not last
+    curve = json.loads((Path(run.path) / "history.json").read_text())
+    best = next(point for point in curve if point["step"] == run.best_step)
+    assert run.validation["accuracy"].value == pytest.approx(best["validation_score"], abs=0.02)

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import time
 from functools import cache
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
+
+if TYPE_CHECKING:
+    import torch
 
 Precision = Literal["fp32", "bf16", "fp16"]
 
@@ -34,6 +37,14 @@ def _seconds(name: str) -> float:
         torch.mm(a, b)
         best = min(best, time.perf_counter() - start)
     return best
+
+
+def arithmetic(place: str, precision: str) -> torch.autocast:
+    """Within it products on a device of that type are taken in `precision`; weights stay as they are."""
+    import torch
+
+    kinds = {"bf16": torch.bfloat16, "fp16": torch.float16}
+    return torch.autocast(place, kinds.get(precision), enabled=precision in kinds)
 
 
 def device() -> str:

@@ -12,7 +12,8 @@ from modelwright.models.portions import by_length
 from modelwright.records import Estimate, Interval
 from modelwright.training.checkpoint import EVERY_SECONDS, KEPT
 from modelwright.training.job import Job
-from modelwright.training.probe import Probe, Shape, shapes_of
+from modelwright.training.line import Shape, shapes_of
+from modelwright.training.probe import Probe
 from modelwright.training.rented import priced, rented, tier
 from modelwright.training.work import FOUR_BITS, Footprint
 
@@ -70,7 +71,7 @@ class Forecast:
     def validation_seconds(self) -> float:
         """One validation and the checkpoint after it."""
         parts = (self.job.validation, self.job.watched)
-        answering = sum(self.probe.answer.seconds(_portions(part.features.lengths_W)) for part in parts)
+        answering = sum(self.probe.judge.seconds(_portions(part.features.lengths_W)) for part in parts)
         return answering + 2 * self.probe.judge_seconds + self.probe.save_seconds
 
     @property

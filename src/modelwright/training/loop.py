@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, TypeVar
 import numpy as np
 
 from modelwright.errors import RefusedError
+from modelwright.models.precision import arithmetic
 from modelwright.training.objectives import Batch, LossSum, Objective
 from modelwright.training.optim import Optimizer
 from modelwright.training.parallel import ALONE, Group
@@ -154,16 +155,13 @@ def _gradients(
     network: nn.Module, objective: Objective, optimizer: Optimizer, recipe: Recipe, pieces: list[_Piece], group: Group
 ) -> tuple[float, int]:
     """The summed loss and the units of the pieces, whose gradients are added up."""
-    import torch
-
     from modelwright.models.dropout import seed_step
 
     device = next(network.parameters()).device.type
-    kinds = {"bf16": torch.bfloat16, "fp16": torch.float16}
     total, units = 0.0, 0
     for piece in pieces:
         seed_step(piece.seed)
-        with torch.autocast(device, kinds.get(recipe.precision), enabled=recipe.precision in kinds):
+        with arithmetic(device, recipe.precision):
             loss = objective.loss(network, piece.batch)
         if not piece.counts:
             loss = LossSum(0 * loss.sum, 0)

@@ -10,6 +10,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -20,8 +21,10 @@ from modelwright.evaluation.metrics import score
 from modelwright.models import encode
 from modelwright.models.inputs import Features
 from modelwright.models.portions import by_length
+from modelwright.models.precision import arithmetic
 from modelwright.training import checkpoint as checkpoints
 from modelwright.training.job import Job
+from modelwright.training.line import Line, fitted, shapes_of
 from modelwright.training.loop import Recipe, Step, steps
 from modelwright.training.memory import memory_bytes, saved_bytes
 from modelwright.training.optim import Optimizer
@@ -33,7 +36,7 @@ PLACES = 9
 ROUNDS = 3
 """How often each is; the first time, when memory is touched anew, does not count. Kernels for a new shape cost nothing
 that can be seen: the first times of 47 shapes took .02 s more in all than later ones (measured)."""
-STEPS_SECONDS, PORTIONS_SECONDS = 11.0, 3.5
+STEPS_SECONDS, PORTIONS_SECONDS = 11.0, 2.5
 """No further step or portion is begun after so long; with saving and reading the whole stays under 30 s. Chosen."""
 LONGEST_SECONDS = 6.0
 """The largest batch is tried only where it should take no longer than this; else memory is extrapolated. Chosen."""
@@ -46,24 +49,6 @@ LEAST_PLACES = 2
 """Batches that are timed however long they take: a line goes through two points."""
 HEAD_EVALUATIONS = 330
 """Of the loss, that fitting a head takes: measured on banking77, 334."""
-
-Shape = tuple[int, int]
-"""Examples of a batch, and the length that they are padded to."""
-
-
-@dataclass(frozen=True, slots=True)
-class Line:
-    """Seconds of n examples padded to T: `fixed` + `per_token` n T + `per_square` n T², which is attention's share."""
-
-    fixed: float
-    per_token: float
-    per_square: float = 0.0
-
-    def seconds(self, shapes: list[Shape]) -> float:
-        """The seconds that these batches take together."""
-        counts, lengths = np.array(shapes, dtype=float).reshape(-1, 2).T
-        tokens = counts * lengths
-        return float(len(counts) * self.fixed + (self.per_token * tokens + self.per_square * tokens * lengths).sum())
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +65,8 @@ class Probe:
     """What was measured, in seconds: of steps, of a portion that is answered or read, and of the rest."""
 
     steps: Stepped
-    answer: Line
+    answer: Line  # in float32, as at the end
+    judge: Line  # in the run's precision, as between steps
     read: Line
     head_seconds: float
     begin_seconds: float
@@ -118,18 +104,24 @@ def probe(job: Job, truth_N: np.ndarray, *, metric: str, precision: str, reads: 
     job = held.job
     if reads and late:
         read, head_seconds = _read(job, precision), _head_seconds(job)
-    answer = _portions(
-        job.validation.features,
-        lambda chosen: job.predictor.portion(job.validation.features, chosen),
-    )
+    features = job.validation.features
+
+    def judged(chosen: np.ndarray) -> None:
+        with arithmetic(job.device.type, precision):
+            job.predictor.portion(features, chosen)
+
+    judge = _portions(features, judged)
+    answer = judge if precision == "fp32" else _portions(features, partial(job.predictor.portion, features))
     optimizer = held.optimizer(learning_rate=0.0, scaled=precision == "fp16")
     stepped = _steps(job, optimizer, precision)
+    judged(max(by_length(features.lengths_W), key=lambda chosen: _size(chosen, features.lengths_W)))  # for its memory
     trained_count = sum(each.numel() for each in job.network.parameters() if each.requires_grad)
     save_seconds, restore_seconds = _saving(held, optimizer, place)
     judge_seconds, finish_seconds = _judging(job, truth_N, metric)
     return Probe(
         steps=stepped,
         answer=answer,
+        judge=judge,
         read=read,
         head_seconds=head_seconds,
         begin_seconds=begin_seconds,
@@ -141,25 +133,6 @@ def probe(job: Job, truth_N: np.ndarray, *, metric: str, precision: str, reads: 
         weights_count=weights_count,
         cost=cost,
     )
-
-
-def shapes_of(batches: list[np.ndarray], lengths_N: np.ndarray) -> list[Shape]:
-    """The shape of each batch. Of a stream, places grow on from epoch to epoch."""
-    return [(len(batch), max(1, int(lengths_N[batch % len(lengths_N)].max()))) for batch in batches]
-
-
-def fitted(shapes: list[Shape], seconds: list[float]) -> Line:
-    """The line through measured batches, nothing in it negative, by least squares of the relative error."""
-    counts, lengths = np.array(shapes, dtype=float).T
-    tokens, took = counts * lengths, np.array(seconds)
-    if tokens.max() < 1.2 * tokens.min():  # too alike to tell a slope: all of it goes with the tokens
-        return Line(0.0, float(np.mean(took / tokens)))
-    from scipy.optimize import nnls
-
-    scale = np.array([1.0, tokens.mean(), (tokens * lengths).mean()])
-    design = np.column_stack((np.ones_like(tokens), tokens, tokens * lengths)) / scale / took[:, None]
-    found, _ = nnls(design, np.ones_like(took))
-    return Line(*(float(each) for each in found / scale))
 
 
 def largest_batch(job: Job) -> np.ndarray:

@@ -204,15 +204,17 @@ def _steps(asked: _Asked, under: UnderWay, reports: Reports, clock: Clock) -> St
     job, course, logs, group = under.held.job, under.course, under.logs, under.group
     settings, go_on, progress = job.settings, asked.go_on, asked.progress
     looped, start = time.perf_counter(), course.step
-    if course.best is None:
+
+    def validate() -> None:
         reports.validation(under.validate())
-        if group.first:
-            under.tell(under.watch.validation(logs.history, best_step=course.best_step), progress)
+        under.tell(under.watch.validation(logs.history, best_step=course.best_step))
 
     def over() -> Status | Literal["pruned"] | None:
         ended = _ended(course, settings, asked.budget_seconds)
         return "pruned" if ended is None and go_on is not None and not go_on(logs.history) else ended
 
+    if course.best is None:
+        validate()
     status = over()
     loop = steps(
         job.network,
@@ -234,19 +236,16 @@ def _steps(asked: _Asked, under: UnderWay, reports: Reports, clock: Clock) -> St
         course.peak_memory_bytes = max(course.peak_memory_bytes, memory_bytes())
         logs.step(step)
         reports.step(step)
-        if group.first:
-            under.tell(under.watch.step(step.number, step.loss), progress)
+        under.tell(under.watch.step(step.number, step.loss))
         if step.number % settings["validate_every"] == 0 or _ended(course, settings, asked.budget_seconds):
-            reports.validation(under.validate())
-            if group.first:
-                under.tell(under.watch.validation(logs.history, best_step=course.best_step), progress)
+            validate()
             status = over()
         elif group.number(time.perf_counter() - under.saved) > checkpoints.EVERY_SECONDS:
             under.save()
         rate = (time.perf_counter() - looped) / (step.number - start)
         progress(_told(job, course, step, rate))
-    if status == "completed" and group.first:
-        under.tell(under.watch.end(logs.history), progress)
+    if status == "completed":
+        under.tell(under.watch.end(logs.history))
     return status
 
 

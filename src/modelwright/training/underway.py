@@ -39,6 +39,7 @@ class UnderWay:
         place: The folder of its checkpoints.
         metric: By which a checkpoint is the best.
         went_on: Whether a killed call began it.
+        progress: Told of what stands out.
         saved: When the newest checkpoint was written, on the clock of time.perf_counter.
         disk_bytes: The most that its checkpoints took, in this call.
     """
@@ -53,6 +54,7 @@ class UnderWay:
     place: Path
     metric: str
     went_on: bool
+    progress: Tell
     saved: float
     disk_bytes: int = 0
 
@@ -75,18 +77,19 @@ class UnderWay:
             self.disk_bytes = max(self.disk_bytes, before + written)
         self.saved = time.perf_counter()
 
-    def tell(self, remarks: Sequence[Remark], progress: Tell) -> None:
-        """Keep and say what stands out.
+    def tell(self, remarks: Sequence[Remark]) -> None:
+        """Keep and say what stands out; the first worker does.
 
         Raises:
             RefusedError: going on is of no use.
         """
-        if remarks:
-            self.logs.remarks(self.watch.remarks)
+        if not (remarks and self.group.first):
+            return
+        self.logs.remarks(self.watch.remarks)
         for remark in remarks:
             if remark.kind == "lost":
                 raise RefusedError(f"{remark.sentence}. {self.kept}")
-            progress(Progress("train", "training", remark.step, lasting=remark.sentence))
+            self.progress(Progress("train", "training", remark.step, lasting=remark.sentence))
 
     @property
     def kept(self) -> str:
@@ -135,9 +138,8 @@ def under_way(
         course.not_exact += [*changed, *_lost(logs, course, place, metric)]
     course = group.record(course if group.first else None, Course)
     watch = _watch(job, logs, metric)
-    return UnderWay(
-        held, optimizer, course, basis, logs, watch, group, place, metric, found is not None, saved=time.perf_counter()
-    )
+    now, went_on = time.perf_counter(), found is not None
+    return UnderWay(held, optimizer, course, basis, logs, watch, group, place, metric, went_on, progress, saved=now)
 
 
 def take_best(under: UnderWay, folder: Path) -> None:

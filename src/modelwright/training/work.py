@@ -13,7 +13,7 @@ from modelwright.training.activations import activation_bytes
 if TYPE_CHECKING:
     from torch import nn
 
-    from modelwright.training.probe import Shape
+    from modelwright.training.line import Shape
 
 ACTIVATION_FACTOR = 1.4
 """What our encoders keep for the way back over Korthikanti et al.'s formula: 1.38 and 1.33, measured on MiniLM in bf16
