@@ -6,9 +6,11 @@ import numpy as np
 import polars as pl
 import pytest
 
+from modelwright.models.fitting import tag_head
 from modelwright.models.pieces import Pieces, pieces_of
 from modelwright.models.predictors import load_predictor, save_predictor
 from modelwright.models.predictors.tagger import Reading, Tagger
+from modelwright.models.text import Tokens
 from modelwright.records import Column, Schema
 
 SCHEMA = Schema("tagging", "text", (Column("text", "text"),), "spans", ("kind", "place"))
@@ -73,3 +75,18 @@ def test_a_word_that_the_tokenizer_drops_is_outside(tagger: Tagger) -> None:
     pieces = tagger.prepare(pl.DataFrame({"text": ["card lost"]}))
     gone = Pieces(pieces.tokens, pieces.owner_W, pieces.places_N, np.array([pieces.carrier_V[0], -1]))
     assert tagger.outputs(gone).logits_VK[1].argmax() == 0
+
+
+def test_as_many_texts_are_drawn_for_a_head_as_have_enough_words(monkeypatch: pytest.MonkeyPatch) -> None:
+    counts = [3, 0, 5, 1, 4]
+    starts = np.append(0, np.cumsum([count + 2 for count in counts]))
+    targets = np.full(starts[-1], -100)
+    for start, count in zip(starts, counts, strict=False):
+        targets[start + 1 : start + 1 + count] = 0
+    tokens = Tokens(np.zeros(starts[-1], dtype=np.int32), starts, 0)
+    everything, count = tag_head.drawn(tokens, targets, seed=1)
+    assert sorted(everything) == [0, 1, 2, 3, 4] and count == 13
+    monkeypatch.setattr(tag_head, "ENOUGH", 6)
+    some, count = tag_head.drawn(tokens, targets, seed=1)
+    assert some.tolist() == everything[: len(some)].tolist()
+    assert count == sum(counts[n] for n in some) >= 6 > count - counts[some[-1]]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -91,7 +91,7 @@ def frozen_features(
     place = network.head.weight.device
     found_ND = torch.zeros(len(inputs), network.head.in_features)
     done = 0
-    for chosen in by_length(inputs.lengths_N, most=BATCH, tokens=BATCH_TOKENS[place.type]):
+    for chosen in portions(inputs.lengths_N, place.type):
         found_ND[torch.from_numpy(chosen)] = read_portion(network, inputs, chosen, precision=precision)
         done += len(chosen)
         tick(done)
@@ -104,8 +104,15 @@ def frozen_features(
     return found_ND
 
 
+def portions(lengths_N: np.ndarray, place: str) -> Iterator[np.ndarray]:
+    """Positions of examples of these lengths that are read at once on a device of that type."""
+    return by_length(lengths_N, most=BATCH, tokens=BATCH_TOKENS[place])
+
+
 def read_portion(network: Network, inputs: Features, chosen: np.ndarray, *, precision: str) -> Tensor:
-    """The pooled features of the inputs at `chosen`, float32 (n, D), on the processor; see `frozen_features`."""
+    """The features of the inputs at `chosen`, float32 (n, D), or (n, T, D) of a network that pools none, on the
+    processor; see `frozen_features`.
+    """
     import torch
 
     network.eval()

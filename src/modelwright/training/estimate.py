@@ -15,6 +15,7 @@ from modelwright.training.job import Job
 from modelwright.training.line import Shape, shapes_of
 from modelwright.training.probe import Probe
 from modelwright.training.rented import priced, rented, tier
+from modelwright.training.start import read_first
 from modelwright.training.work import FOUR_BITS, Footprint
 
 COUNTED_EPOCHS = 3
@@ -79,10 +80,9 @@ class Forecast:
         """What comes before the first step."""
         read = 0.0
         if self.reads:
-            place = self.job.device.type
-            lengths_N = self.job.train.lengths_N
-            portions = by_length(lengths_N, most=encode.BATCH, tokens=encode.BATCH_TOKENS[place])
-            read = self.probe.read.seconds(shapes_of(list(portions), lengths_N)) + self.probe.head_seconds
+            lengths_n = self.job.train.lengths_N[read_first(self.job)[0]]
+            portions = list(encode.portions(lengths_n, self.job.device.type))
+            read = self.probe.read.seconds(shapes_of(portions, lengths_n)) + self.probe.head_seconds
         return self.build_seconds + self.probe.begin_seconds + read + self.compile_seconds
 
     @property

@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -19,7 +19,6 @@ from modelwright.evaluation.decision import decided
 from modelwright.evaluation.intervals import all_intervals
 from modelwright.evaluation.metrics import score
 from modelwright.models import encode
-from modelwright.models.inputs import Features
 from modelwright.models.portions import by_length
 from modelwright.models.precision import arithmetic
 from modelwright.training import checkpoint as checkpoints
@@ -28,6 +27,7 @@ from modelwright.training.line import Line, fitted, shapes_of
 from modelwright.training.loop import Recipe, Step, steps
 from modelwright.training.memory import memory_bytes, saved_bytes
 from modelwright.training.optim import Optimizer
+from modelwright.training.start import read_first
 from modelwright.training.trained import Trained, begin
 from modelwright.training.work import Cost, cost_of
 
@@ -110,8 +110,9 @@ def probe(job: Job, truth_N: np.ndarray, *, metric: str, precision: str, reads: 
         with arithmetic(job.device.type, precision):
             job.predictor.portion(features, chosen)
 
-    judge = _portions(features, judged)
-    answer = judge if precision == "fp32" else _portions(features, partial(job.predictor.portion, features))
+    judge = answer = _portions(features.lengths_W, judged)
+    if precision != "fp32":
+        answer = _portions(features.lengths_W, partial(job.predictor.portion, features))
     optimizer = held.optimizer(learning_rate=0.0, scaled=precision == "fp16")
     stepped = _steps(job, optimizer, precision)
     judged(max(by_length(features.lengths_W), key=lambda chosen: _size(chosen, features.lengths_W)))  # for its memory
@@ -201,10 +202,13 @@ def _largest(job: Job, batch: np.ndarray, run: Callable[[np.ndarray], float]) ->
     return activations, before + activations
 
 
-def _portions(inputs: Features, work: Callable[[np.ndarray], object], **limits: int) -> Line:
-    """The line of a portion: the middle one, to warm up, then the largest and some between."""
-    lengths_W = inputs.lengths_W
-    portions = list(by_length(lengths_W, **limits))
+def _portions(
+    lengths_W: np.ndarray, work: Callable[[np.ndarray], object], portions: Iterable[np.ndarray] | None = None
+) -> Line:
+    """The line of a portion, those that answers come in or others: the middle one, to warm up, then the largest and
+    some between.
+    """
+    portions = list(by_length(lengths_W) if portions is None else portions)
     shapes = shapes_of(portions, lengths_W)
     places = [round(share * (len(portions) - 1)) for share in (0.5, 1.0, 0.0, 0.75, 0.25, 0.5, 1.0, 0.0)]
     began, taken, seconds = time.perf_counter(), [], []
@@ -222,12 +226,8 @@ def _portions(inputs: Features, work: Callable[[np.ndarray], object], **limits: 
 def _read(job: Job, precision: str) -> Line:
     """The line of a portion that the frozen encoder reads."""
     features = job.examples.features
-    return _portions(
-        features,
-        lambda chosen: encode.read_portion(job.network, features, chosen, precision=precision),
-        most=encode.BATCH,
-        tokens=encode.BATCH_TOKENS[job.device.type],
-    )
+    read = partial(encode.read_portion, job.network, features, precision=precision)
+    return _portions(features.lengths_W, read, encode.portions(features.lengths_W, job.device.type))
 
 
 def _head_seconds(job: Job) -> float:
@@ -235,7 +235,7 @@ def _head_seconds(job: Job) -> float:
     import torch
 
     head = job.network.head
-    x_ND = torch.rand(len(job.train), head.in_features)
+    x_ND = torch.rand(read_first(job)[1], head.in_features)
     weight = torch.zeros(head.out_features, head.in_features, requires_grad=True)
     took = []
     for _ in range(4):

@@ -5,10 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
+
 from modelwright.errors import IntegrityError
 from modelwright.models.encode import frozen_features
 from modelwright.models.fitting.head import set_head
-from modelwright.models.fitting.tag_head import set_tag_head
+from modelwright.models.fitting.tag_head import drawn, set_tag_head
+from modelwright.models.text import Tokens
 from modelwright.records import Progress
 from modelwright.training import checkpoint as checkpoints
 from modelwright.training.job import Job
@@ -27,6 +30,13 @@ def newest(place: Path, group: Group) -> tuple[checkpoints.Checkpoint | None, li
     return found, damaged
 
 
+def read_first(job: Job) -> tuple[np.ndarray, int]:
+    """The positions of the examples that the head is fitted on, and how many rows of features they have."""
+    if job.predictor.schema.task == "tagging":
+        return drawn(*_tagged(job), seed=job.settings["seed"])
+    return np.arange(len(job.train)), len(job.train)
+
+
 def start_head(job: Job, group: Group, progress: Callable[[Progress], None]) -> None:
     """Fit the head on the frozen features, each worker having read its share of the examples; the first one fits."""
     import torch
@@ -34,8 +44,8 @@ def start_head(job: Job, group: Group, progress: Callable[[Progress], None]) -> 
     from modelwright.models.attention import use_own, use_products
 
     if job.predictor.schema.task == "tagging":
-        chosen, tokens, targets = job.settings, job.examples.features, job.examples.targets
-        set_tag_head(job.network, tokens, targets, precision=chosen["precision"], seed=chosen["seed"])
+        tokens, targets, seed = *_tagged(job), job.settings["seed"]
+        set_tag_head(job.network, tokens, targets, precision=job.settings["precision"], seed=seed)
         return
     encoder = job.network.encoder
     if group.sharded:  # and so already in the shape for training: read as one worker alone would
@@ -57,3 +67,9 @@ def start_head(job: Job, group: Group, progress: Callable[[Progress], None]) -> 
     regression = job.predictor.schema.task == "regression"
     if group.first:
         set_head(job.network, features_ND, job.examples.targets, regression=regression, seed=job.settings["seed"])
+
+
+def _tagged(job: Job) -> tuple[Tokens, np.ndarray]:
+    """The windows of a tagger's texts, and the tag of each of their tokens."""
+    assert isinstance(job.examples.features, Tokens)
+    return job.examples.features, job.examples.targets

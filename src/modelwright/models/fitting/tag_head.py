@@ -10,18 +10,20 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from modelwright.models.encode import portions, read_portion
 from modelwright.models.fitting.head import set_head
-from modelwright.models.inputs import Features
+from modelwright.models.text import Tokens
 
 if TYPE_CHECKING:
     from modelwright.models.networks import Network
+
 ENOUGH = 30_000
 """Tagged tokens that are read at most: 46 MB of states of a small encoder, and seconds to fit. Chosen."""
 
 
 def set_tag_head(
     network: Network,
-    tokens: Features,
+    tokens: Tokens,
     targets: np.ndarray,
     *,
     precision: str,
@@ -40,25 +42,25 @@ def set_tag_head(
     """
     import torch
 
-    from modelwright.models.text import Tokens
-
-    assert isinstance(tokens, Tokens)
-    network.eval()
-    place = network.head.weight.device
-    states, tags, count = [], [], 0
-    order = np.random.default_rng(seed).permutation(len(tokens))
-    with torch.inference_mode(), torch.autocast(place.type, torch.bfloat16, enabled=precision == "bf16"):
-        for start in range(0, len(order), 32):
-            chosen = order[start : start + 32]
-            inputs = {name: each.to(place) for name, each in tokens.batch(chosen).items()}
-            targets_nT = torch.from_numpy(tokens.laid(targets, chosen, fill=-1))
-            carries_nT = targets_nT >= 0
-            states.append(network.features(inputs).cpu()[carries_nT])
-            tags.append(targets_nT[carries_nT].numpy())
-            count += len(tags[-1])
-            tick(start + len(chosen))
-            if count >= ENOUGH:
-                break
+    place = network.head.weight.device.type
+    texts, count = drawn(tokens, targets, seed=seed)
+    states, tags, done = [], [], 0
+    for portion in portions(tokens.lengths_N[texts], place):
+        chosen = texts[portion]
+        targets_nT = tokens.laid(targets, chosen, fill=-1)
+        states.append(read_portion(network, tokens, chosen, precision=precision)[torch.from_numpy(targets_nT >= 0)])
+        tags.append(targets_nT[targets_nT >= 0])
+        done += len(chosen)
+        tick(done)
     if count:
         found_MD = torch.cat(states).clone()  # a tensor made in inference mode cannot take part in a fit
         set_head(network, found_MD, np.concatenate(tags), regression=False, seed=seed)
+
+
+def drawn(tokens: Tokens, targets: np.ndarray, *, seed: int) -> tuple[np.ndarray, int]:
+    """Texts at random, enough of them to fit a head, and how many tagged tokens they have."""
+    tagged_N = np.diff(np.append(0, np.cumsum(targets >= 0))[tokens.starts])
+    order = np.random.default_rng(seed).permutation(len(tokens))
+    reached_N = np.cumsum(tagged_N[order])
+    texts = order[: np.searchsorted(reached_N, ENOUGH) + 1]
+    return texts, int(tagged_N[texts].sum())
