@@ -102,6 +102,7 @@ def test_the_most_that_a_run_takes_of_the_disk(
     run = trained(text_dataset, dataclasses.replace(made, estimate=hourly), tmp_path / "run")
     assert run.disk_bytes == max(seen) > bytes_in(tmp_path / "run/predictor")
     assert run.forecast_error["disk_bytes"] == pytest.approx(run.disk_bytes / made.estimate.disk_bytes - 1)
+    assert -0.3 < run.forecast_error["disk_bytes"] < 0.1, "less where the best is among the newest"
     assert run.cost == pytest.approx(run.seconds / 1000)
     assert run.forecast_error["cost"] == run.forecast_error["seconds"]
 

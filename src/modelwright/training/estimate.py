@@ -20,8 +20,6 @@ from modelwright.training.work import FOUR_BITS, Footprint
 
 COUNTED_EPOCHS = 3
 """So many epochs are counted batch by batch; further ones are like them on average."""
-CHECKPOINTS_KEPT = KEPT + 2
-"""The newest, the best, and the one that is being written."""
 CREEP = 0.05
 """What a run takes more than the probe, of what that took: freed memory is not reused whole. Measured: 0 to .06 of six
 runs from images to texts of 48 lengths; past runs correct it."""
@@ -99,16 +97,29 @@ class Forecast:
             validate_every: Steps between two validations.
         """
         validations = 1 + math.ceil(steps / validate_every)
-        training = self.steps_seconds(steps)
-        between = training / max(1, validations - 1)
-        minutes = (validations - 1) * int(between // (EVERY_SECONDS + self.probe.save_seconds))
+        training, saves = self.steps_seconds(steps), self._saves(steps=steps, validate_every=validate_every)
         return {
             "starting": self.start_seconds,
             "training": training,
             "validating": validations * (self.validation_seconds - self.probe.save_seconds),
-            "saving": (validations + minutes) * self.probe.save_seconds,
+            "saving": saves * self.probe.save_seconds,
             "finishing": self.end_seconds,
         }
+
+    def _saves(self, *, steps: int, validate_every: int) -> int:
+        """Checkpoints that are written: at each validation, and each minute between two."""
+        intervals = math.ceil(steps / validate_every)
+        between = self.steps_seconds(steps) / max(1, intervals)
+        return 1 + intervals * (1 + int(between // (EVERY_SECONDS + self.probe.save_seconds)))
+
+    def disk_bytes(self, *, steps: int, validate_every: int) -> float:
+        """The most that the run's folder holds, where the best checkpoint is none of the newest: while one more is
+        written, or with the predictor.
+        """
+        saves = min(self._saves(steps=steps, validate_every=validate_every), KEPT + 3)
+        first = 4.0 * self.probe.trained_count  # there are no moments before the first step
+        sizes = [first] + [self.footprint.checkpoint_bytes] * (saves - 1)
+        return max(sum(sizes[-KEPT - 2 :]), sum(sizes[-KEPT - 1 :]) + 4.0 * self.probe.weights_count)
 
     @property
     def memory_bytes(self) -> int:
@@ -162,7 +173,7 @@ def estimated(forecast: Forecast, *, steps: int, validate_every: int) -> Estimat
         peak_memory_bytes=Interval(memory, 0.95 * memory, 1.1 * memory),
         cost=Interval(0.0, 0.0, 0.0),
         parts=parts,
-        disk_bytes=CHECKPOINTS_KEPT * footprint.checkpoint_bytes + 4.0 * forecast.probe.weights_count,
+        disk_bytes=forecast.disk_bytes(steps=steps, validate_every=validate_every),
         tier=needed,
         tier_reason=why,
         rented=offers,
