@@ -23,14 +23,14 @@ asked = parser.parse_args()
 
 import polars as pl  # noqa: E402
 
-from modelwright.models.encode import frozen_features  # noqa: E402
-from modelwright.models.fitting.head import set_head  # noqa: E402
 from modelwright.models.precision import best_precision  # noqa: E402
 from modelwright.models.predictors.transformer import outputs_NK  # noqa: E402
 from modelwright.records import Column, Schema  # noqa: E402
 from modelwright.training.job import build  # noqa: E402
 from modelwright.training.loop import steps  # noqa: E402
 from modelwright.training.optim import adamw  # noqa: E402
+from modelwright.training.parallel import ALONE  # noqa: E402
+from modelwright.training.start import start_head  # noqa: E402
 from modelwright.training.trained import begin  # noqa: E402
 
 train, test = pl.read_csv(asked.train), pl.read_csv(asked.test)
@@ -57,8 +57,7 @@ job = build(schema, train, test, base=asked.folder, settings=settings)
 batches = len(job.order(0))
 settings["steps"] = asked.steps if asked.steps > 0 else round(asked.epochs * batches)
 if asked.steps < 0:
-    features_ND = frozen_features(job.network, job.train.features, precision=settings["precision"])
-    set_head(job.network, features_ND, job.train.targets_N, regression=False, seed=asked.seed)
+    start_head(job, ALONE, lambda progress: None)
 held = begin(job)
 job = held.job
 curve: list[dict[str, float]] = []
@@ -68,7 +67,7 @@ def note(step: int) -> None:
     global paused
     stopped = time.perf_counter()
     answers = outputs_NK(job.network, job.validation.features).argmax(1)
-    accuracy = float((answers == job.validation.targets_N).mean())
+    accuracy = float((answers == job.validation.targets).mean())
     curve.append({"seconds": stopped - began - paused, "step": step, "accuracy": accuracy})
     paused += time.perf_counter() - stopped
 
