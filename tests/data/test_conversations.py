@@ -106,6 +106,16 @@ FORMS: dict[str, tuple[dict[str, Any], list[tuple[str, str]], str]] = {
         [("user", "Hi")],
         "Hello",
     ),
+    "turns and a completion that begins as a list does": (
+        {"prompt": [said("user", "Where?")], "completion": "[docs](https://here.test) tells"},
+        [("user", "Where?")],
+        "[docs](https://here.test) tells",
+    ),
+    "turns and a completion that is a list": (
+        {"prompt": [said("user", "Which?")], "completion": '[{"colour": "red"}, 3]'},
+        [("user", "Which?")],
+        '[{"colour": "red"}, 3]',
+    ),
 }
 
 

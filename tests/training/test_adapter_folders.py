@@ -249,7 +249,7 @@ def test_what_cannot_be_merged_says_why(
     refused(renamed(adapter, "owner/base"), r"adapters of 'owner/base', and that is not a whole model on this machine")
     refused(renamed(adapter, ""), "names no base model")
     refused(renamed(adapter, str(adapter)), "not a whole model")
-    refused(renamed(adapter, str(knowing_model)), "the adapters are of a BertModel, and it is a llama")
+    refused(renamed(adapter, str(knowing_model)), "is a llama, and the adapters are of a BertModel")
     tuned = peft.PromptTuningConfig(num_virtual_tokens=2, task_type="CAUSAL_LM")
     prompts = adapters(knowing_model, "AutoModelForCausalLM", tmp_path / "prompts", config=tuned)
     refused(prompts, "holds prompt tuning, which cannot be merged into a model's weights; expected LoRA")

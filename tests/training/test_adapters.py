@@ -104,22 +104,24 @@ QLORA = {
 def test_one_model_is_let_go_before_the_next_is_loaded(
     text_dataset: Dataset, tiny_encoder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The one in float32 before that in four bits comes."""
+    """The one in float32 before that in four bits comes, and that again before the one that is merged into."""
     pytest.importorskip("bitsandbytes")
     from modelwright.training import trained
 
     parts = (read_part(text_dataset, "train"), read_part(text_dataset, "validation"))
     job = build(text_dataset.schema, *parts, base=tiny_encoder, settings=QLORA)
-    whole, load = weakref.ref(job.network.transformer), trained._base
+    last, load = [weakref.ref(job.network.transformer)], trained._base
     seen: list[tuple[bool, bool]] = []
 
     def noted(job: Job, *, quantised: bool = False) -> object:
-        seen.append((quantised, whole() is None))
+        seen.append((quantised, last[0]() is None))
         return load(job, quantised=quantised)
 
     monkeypatch.setattr(trained, "_base", noted)
-    trained.begin(job)
-    assert seen == [(True, True)]
+    held = trained.begin(job)
+    last[0] = weakref.ref(job.network.transformer)
+    held.end()
+    assert seen == [(True, True), (False, True)]
 
 
 def test_what_will_be_held_in_four_bits_is_built_on_the_processor(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -11,7 +11,7 @@ from modelwright.training import basis as room
 from modelwright.training.basis import Basis, basis_of, begun, not_exact
 from modelwright.training.finish import finished, keep
 
-BASIS = Basis("p", "t", "v", "m", "0.1.0+aaa", {"torch": "2.13.0", "peft": "absent"}, "cpu AVX2", 2)
+BASIS = Basis("p", "t", "v", "m", "0.1.0+aaa", {"torch": "2.13.0", "peft": "absent"}, "cpu AVX2", 2, layout="whole")
 OLD = dataclasses.asdict(BASIS)
 
 
@@ -28,6 +28,7 @@ def test_the_same_is_exact(tmp_path: Path) -> None:
         ({"device": "cpu AVX512"}, "device cpu AVX512 (before: cpu AVX2)"),
         ({"processes": 2}, "processes: 2 (before: 1)"),
         ({"compiler": "g++ 12"}, "compiler: g++ 12 (before: none)"),
+        ({"layout": "sharded"}, "weights sharded (before: whole)"),
     ],
 )
 def test_what_rounds_otherwise_is_said(changed: dict[str, object], said: str, tmp_path: Path) -> None:

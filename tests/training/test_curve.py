@@ -117,3 +117,17 @@ def test_a_score_that_is_the_same_everywhere_says_nothing() -> None:
     frame = frame.with_columns(label=pl.Series([f"answer {number}" for number in range(len(frame))]))
     found = learning_curve(schema, frame[:160], frame[160:], metric="exact_match", goal=None, seconds=60, seed=0)
     assert isinstance(found, str) and "exact_match 0 " in found
+
+
+@pytest.mark.parametrize("kind", ["text", "table"])
+def test_parts_of_one_class_have_their_points_too(kind: str) -> None:
+    """Of 100 examples 4 are of the rare class: some parts of an eighth have none of it."""
+    rare = np.arange(100) % 25 == 0
+    texts = [f"{'lost' if each else 'fine'} card {n}" for n, each in enumerate(rare)]
+    cells = texts if kind == "text" else [float(each) + n / 1000 for n, each in enumerate(rare)]
+    train = pl.DataFrame({"input": cells, "label": ["b" if each else "a" for each in rare]})
+    column = Column("input", "text" if kind == "text" else "number")
+    schema = Schema("classification", kind, (column,), "label", ("a", "b"))
+    given = {"metric": "accuracy", "goal": None, "seconds": 60, "seed": 0}
+    curve = learning_curve(schema, train, train, **given)
+    assert isinstance(curve, LearningCurve) and list(curve.scores) == ["12", "25", "50", "100"]

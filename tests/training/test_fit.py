@@ -67,6 +67,21 @@ def test_what_does_not_fit_is_refused_with_what_would(
         micro_batches(text_dataset.schema, train, tiny_encoder, SETTINGS, held=0, free=1000)
 
 
+@pytest.mark.parametrize("gpu", [False, True])
+def test_adapters_need_room_for_the_whole_model_once(gpu: bool, text_dataset: Dataset, tiny_encoder: Path) -> None:
+    """It is read, and adapters are merged into it, in float32 on the processor, whatever holds it in between."""
+    train, settings = read_part(text_dataset, "train"), {**SETTINGS, "rank": 1, "quantised": True}
+    whole = footprint_of_files(tiny_encoder, rank=1, quantised=True, examples=16, length=14).whole
+    for share, refused in ((0.99, True), (1.01, False)):
+        beside = round(share * whole / 0.9)
+        room = {"free": 10**9, "beside": beside} if gpu else {"free": beside}
+        if refused:
+            with pytest.raises(RefusedError, match="of the processor's memory in float32"):
+                micro_batches(text_dataset.schema, train, tiny_encoder, settings, held=0, **room)
+        elif gpu:
+            assert micro_batches(text_dataset.schema, train, tiny_encoder, settings, held=0, **room).value == 1
+
+
 def test_memory_that_is_gone_by_then_stops_a_run() -> None:
     estimate = Estimate(Interval(1, 1, 1), Interval(4e9, 3e9, 5e9), Interval(0, 0, 0))
     still_fits(estimate, free=3_500_000_000)
@@ -249,3 +264,32 @@ def test_a_plan_cuts_its_batches_where_memory_is_short(
     assert made.settings["micro_batches"].value > 1 and "memory" in made.settings["micro_batches"].origin
     run = train(text_dataset, made, metric="accuracy", folder=tmp_path / "run", project=tmp_path, budget_seconds=600)
     assert run.status == "completed"
+
+
+@pytest.mark.parametrize(("free", "said"), [(3e9, "set training.batch_size to 10 or less"), (1e9, "smaller model")])
+def test_a_batch_that_does_not_fit_is_refused_before_it_is_taken(
+    free: float, said: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """16 examples leave 2.4 GB, .15 each, beside 1.2 GB; of 3 GB 2.7 are used, so 10 examples fit; of 1 GB none."""
+    monkeypatch.setattr(memory, "available_bytes", lambda: free)
+    with pytest.raises(RefusedError, match=rf"a batch of 16 needs about 3\.6 GB.*{said}"):
+        memory.check_batch(1_200_000_000, 2.4e9, examples=16)
+    monkeypatch.setattr(memory, "available_bytes", lambda: 4.1e9)
+    memory.check_batch(1_200_000_000, 2.4e9, examples=16)
+
+
+def test_a_plan_from_scratch_takes_no_batch_that_does_not_fit(
+    text_dataset: Dataset, problem: Problem, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from modelwright.training.plan import plan
+
+    model = problem.model.model_copy(update={"base": "bert-2x128", "method": "scratch"})
+    monkeypatch.setattr(memory, "available_bytes", lambda: 1000)
+    with pytest.raises(RefusedError, match="a batch of 16 needs about"):
+        plan(
+            text_dataset,
+            problem.model_copy(update={"model": model}),
+            folder=tmp_path,
+            metric="accuracy",
+            budget_seconds=600,
+        )

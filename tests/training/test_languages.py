@@ -182,6 +182,24 @@ def test_a_token_to_pad_with_that_has_no_row_is_told(texts: Dataset, tiny_langua
     assert told in made.preflight.notes
 
 
+def test_a_role_that_validation_alone_has_counts_before_training(tiny_language: Path, tmp_path: Path) -> None:
+    base = tmp_path / "base"
+    shutil.copytree(tiny_language, base)
+    tokenizer = tokenizer_in(base)
+    tokenizer.chat_template = (
+        "{% for message in messages %}{% if message.role == 'system' %}{{ raise_exception('no system') }}{% endif %}"
+        "{{ message.content + '<|end|>' }}{% endfor %}"
+    )
+    tokenizer.save_pretrained(base)
+    turns = [[{"role": "user", "content": each}] for each in sentences(100, seed=4)]
+    turns[-1].insert(0, {"role": "system", "content": "Be brief."})
+    frame = pl.DataFrame({"messages": [json.dumps(each) for each in turns], "answer": ["red"] * 100})
+    schema = Schema("generation", "text", (Column("messages", "messages"),), "answer")
+    dataset = dataset_of(tmp_path / "turns", schema, frame)
+    with pytest.raises(InputError, match="fails on turns of system"):
+        planned(dataset, asked("generation", base), tmp_path, "token_f1")
+
+
 def test_what_a_model_knows_without_training_is_where_training_starts(
     knowing_model: Path, colour_questions: pl.DataFrame, tmp_path: Path
 ) -> None:

@@ -233,6 +233,8 @@ def test_a_model_without_a_layer_that_guesses_goes_on_and_says_so(
     made = planned(texts, asked(folder_of, epochs=2, batch_size=16), tmp_path)
     assert made.method == "full" and made.preflight is not None and FRESH in made.preflight.notes
     assert made.settings["learning_rate"].value == 4e-4
+    several = planned(texts, asked(folder_of, batch_size=16, trials=2), tmp_path)
+    assert several.search is not None and several.search.methods == ("full",), "adapters would leave that layer fresh"
     whole = trained(texts, made, tmp_path / "whole")
 
     def stop(progress: Progress) -> None:

@@ -9,9 +9,13 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+import polars as pl
 import psutil
 import pytest
+import torch
+from safetensors.torch import load_file
 
+from modelwright.data.spans import SPANS
 from modelwright.errors import InputError, LostWorkerError
 from modelwright.execution import executor
 from modelwright.problem import Problem
@@ -63,6 +67,7 @@ def launched(
     *,
     workers: int,
     sharding: str,
+    metric: str = "accuracy",
     progress: Callable[[Progress], None] = lambda progress: None,
 ) -> Run:
     return executor("local", workers=workers).launch(
@@ -70,7 +75,7 @@ def launched(
         progress=progress,
         dataset=dataset,
         plan=made,
-        metric="accuracy",
+        metric=metric,
         folder=folder,
         project=folder.parent,
         budget_seconds=600,
@@ -119,6 +124,26 @@ def test_killed_workers_are_gone_on_from_and_change_no_bit(
     killed = launched(text_dataset, made, tmp_path / "killed", workers=2, sharding=sharding)
     assert killed.weights_sha256 == whole.weights_sha256
     assert (tmp_path / "killed/log.jsonl").read_bytes() == (tmp_path / "whole/log.jsonl").read_bytes()
+
+
+@pytest.mark.slow
+def test_a_tagger_whose_weights_are_shared_out_learns_as_one_that_is_whole(
+    text_dataset: Dataset, problem: Problem, tmp_path: Path
+) -> None:
+    """Its embeddings move too: their rows are what the first worker's optimizer could have been given whole."""
+    folder = Path(text_dataset.path)
+    for part in ("train", "validation"):
+        frame = pl.read_parquet(folder / f"{part}.parquet")
+        found = [[{"start": 0, "end": len(text.split()[0]), "label": "first"}] for text in frame["text"]]
+        frame.with_columns(pl.Series("label", found, dtype=SPANS)).write_parquet(folder / f"{part}.parquet")
+    schema = dataclasses.replace(text_dataset.schema, task="tagging", classes=("first",))
+    tagged = dataclasses.replace(text_dataset, schema=schema, classes=("first",))
+    made = plan(tagged, problem, folder=tmp_path, metric="micro_f1", budget_seconds=600)
+    for sharding in ("replicate", "shard"):
+        launched(tagged, made, tmp_path / sharding, workers=2, sharding=sharding, metric="micro_f1")
+    whole, shared = (load_file(tmp_path / name / "predictor/model.safetensors") for name in ("replicate", "shard"))
+    for name, value in whole.items():
+        torch.testing.assert_close(shared[name], value, rtol=1e-3, atol=2e-5, msg=name)
 
 
 def test_qlora_is_not_sharded(text_dataset: Dataset, problem: Problem) -> None:

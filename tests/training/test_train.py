@@ -329,3 +329,23 @@ def test_validation_goes_in_the_precision_of_the_run_and_the_record_in_float32(
     curve = json.loads((Path(run.path) / "history.json").read_text())
     best = next(point for point in curve if point["step"] == run.best_step)
     assert run.validation["accuracy"].value == pytest.approx(best["validation_score"], abs=0.02)
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning", "ignore::UserWarning")
+def test_a_disk_that_is_full_where_adapters_are_written_is_said(
+    text_dataset: Dataset, problem: Problem, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("peft")
+    from modelwright.models import adapters
+
+    model = problem.model.model_copy(update={"method": "lora"})
+    asked = problem.training.model_copy(update={"epochs": 1})
+    made = planned(text_dataset, problem.model_copy(update={"model": model, "training": asked}), tmp_path)
+
+    def full(*given: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patched, pytest.raises(ResourceError, match="Make room"):
+        patched.setattr(adapters, "save_adapters", full)
+        trained(text_dataset, made, tmp_path / "run")
+    assert trained(text_dataset, made, tmp_path / "run").not_exact == ()

@@ -241,6 +241,13 @@ def test_adapters_are_tried_where_the_method_is_open(text_dataset: Dataset, prob
     assert run.validation["accuracy"].value > 0.8 and (tmp_path / "run/adapters").is_dir()
 
 
+def test_a_seed_of_any_size_is_drawn_from(made: Plan) -> None:
+    """1,000 times this seed is more than numpy takes."""
+    seeds = {"seed": dataclasses.replace(made.settings["seed"], value=2**31 - 1)}
+    large = dataclasses.replace(made, settings={**made.settings, **seeds}, search=of_space())
+    assert proposed(large, [over(1, [0.1, 0.5])], metric="accuracy") is not None
+
+
 def of_space() -> Search:
     some = Interval(1.0, 1.0, 1.0)
     sizes = tuple(BatchSize(size, 64 // size, 1) for size in (16, 32, 64))

@@ -7,6 +7,7 @@ in four bits, NormalFloat with doubly quantised scales (Dettmers et al. 2023, se
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -60,19 +61,25 @@ def save_adapters(model: nn.Module, folder: Path) -> None:
     (folder / "README.md").unlink(missing_ok=True)  # a form for a model card, with nothing filled in
 
 
-def merged(model: nn.Module, *, base: nn.Module | None = None) -> nn.Module:
-    """The plain model with its adapters added into the weights.
+def merged(model: nn.Module) -> nn.Module:
+    """The plain model with its adapters added into the weights."""
+    return model.merge_and_unload()
 
-    Args:
-        base: The model in full precision, where the adapted one is not: adding to fewer bits would round again.
+
+def taken_off(model: nn.Module) -> Callable[[nn.Module], nn.Module]:
+    """What puts the adapters of `model`, which is not kept for it, on another of its kind: on the model in full
+    precision, where the adapted one is not, as adding to fewer bits would round again.
     """
     from peft import get_peft_model, get_peft_model_state_dict, set_peft_model_state_dict
 
-    if base is not None:
-        state = get_peft_model_state_dict(model)
-        model = get_peft_model(base, model.peft_config["default"])
-        set_peft_model_state_dict(model, state)
-    return model.merge_and_unload()
+    state, config = get_peft_model_state_dict(model), model.peft_config["default"]
+
+    def put_on(other: nn.Module) -> nn.Module:
+        found = get_peft_model(other, config)
+        set_peft_model_state_dict(found, state)
+        return found
+
+    return put_on
 
 
 def quantisation(auto: Any, folder: Path) -> Any:

@@ -118,11 +118,7 @@ def language_in(folder: Path, kind: Kind, *, quantised: bool = False) -> Languag
             are not of the layer that guesses masked tokens.
     """
     check_direction(folder, kind)
-    try:
-        model, missing = loaded_with_missing(_auto(kind), folder, quantised=quantised)
-    except (OSError, ValueError, KeyError, RuntimeError) as error:
-        found = f"{folder} cannot be loaded as a {kind} language model: {error}"
-        raise InputError(Fault("model.base", found, "config.json and model.safetensors of one")) from error
+    model, missing = loaded_with_missing(_auto(kind), folder, quantised=quantised)
     check_whole(folder, missing if kind == "causal" else of_the_body(model, missing))
     return Language(model, kind, fresh=bool(missing))
 

@@ -118,11 +118,7 @@ def _merge(adapter: Path, base: Path, to: Path) -> None:
     head: dict[str, Any] = {"num_labels": labels.pop(), "ignore_mismatched_sizes": True} if len(labels) == 1 else {}
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(0)  # what is fresh, such as a pooler, is the same whenever it is made again
-        try:
-            model, missing = loaded_with_missing(_class_of(config, base), base, **head)
-        except (OSError, KeyError, RuntimeError, ValueError) as error:
-            found = f"the base of the adapters in {adapter} cannot be loaded from {base}: {error}"
-            raise InputError(Fault("model.base", found, "config.json and model.safetensors of one model")) from error
+        model, missing = loaded_with_missing(_class_of(config, base), base, **head)
         lacking = [name for name in missing if name not in shapes]
         in_body = of_the_body(model, lacking)
         check_whole(base, [name for name in in_body if not name.startswith(POOLER)])
@@ -224,22 +220,24 @@ def _class_of(config: Any, base: Path) -> Any:
     """The class of transformers whose modules the adapters name.
 
     Raises:
-        ValueError: there is none for this base.
+        InputError: there is none for this base.
     """
     import transformers
 
     own = json.loads((base / "config.json").read_text(encoding="utf-8"))
     name = _CLASSES.get(config.task_type) or (config.auto_mapping or {}).get("base_model_class")
     name = name or (own.get("architectures") or ["AutoModel"])[0]
-    found: Any = getattr(transformers, name, None)
+    kind: Any = getattr(transformers, name, None)
     if name in _CLASSES.values():
-        return found
-    known = isinstance(found, type) and issubclass(found, transformers.PreTrainedModel)
+        return kind
+    known = isinstance(kind, type) and issubclass(kind, transformers.PreTrainedModel)
     if not known:
-        raise ValueError(f"transformers has no model {name}")
-    if found.config_class.model_type != own.get("model_type"):
-        raise ValueError(f"the adapters are of a {name}, and it is a {own.get('model_type')}")
-    return found
+        found = f"transformers has no model {name}, which the adapters are of"
+        raise InputError(Fault("model.base", found, "one that it has"))
+    if kind.config_class.model_type != own.get("model_type"):
+        found = f"{base} is a {own.get('model_type')}, and the adapters are of a {name}"
+        raise InputError(Fault("model.base", found, "adapters of the model that they name"))
+    return kind
 
 
 def _copy_tokenizer(folder: Path, to: Path) -> None:

@@ -55,6 +55,11 @@ class Network(nn.Module):  # type: ignore[misc]  # torch is not followed by mypy
         """Let it be another: with adapters, or without them again."""
         self.encoder = transformer
 
+    @property
+    def rows(self) -> int:
+        """How many tokens its table has."""
+        return int(self.encoder.get_input_embeddings().num_embeddings)
+
     def features(self, inputs: dict[str, Tensor]) -> Tensor:
         """The pooled features (N, D), or those of each token (N, T, D); float32."""
         if "input_ids" in inputs:
@@ -104,21 +109,30 @@ def loaded_with_missing(
         folder: In transformers' layout.
         quantised: Hold the matrices in four bits, but for those that `eight_bits.squeeze` is for.
         options: Of the model's configuration; `ignore_mismatched_sizes`, where weights of other shapes are as missing.
+
+    Raises:
+        InputError: its files are not of one model that transformers knows, or are damaged.
     """
+    from safetensors import SafetensorError
+
     if quantised:
         from modelwright.models.adapters import quantisation
 
         options["quantization_config"] = quantisation(auto, folder)
-    with quiet():
-        found, told = auto.from_pretrained(
-            folder,
-            output_loading_info=True,
-            dtype=torch.float32,
-            local_files_only=True,
-            use_safetensors=True,
-            trust_remote_code=False,
-            **options,
-        )
+    try:
+        with quiet():
+            found, told = auto.from_pretrained(
+                folder,
+                output_loading_info=True,
+                dtype=torch.float32,
+                local_files_only=True,
+                use_safetensors=True,
+                trust_remote_code=False,
+                **options,
+            )
+    except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
+        said = f"{folder} cannot be loaded: {error}"
+        raise InputError(Fault("model.base", said, "config.json and model.safetensors of one model")) from error
     for each in found.modules() if quantised else ():
         # On processors bitsandbytes packs the weights anew for answering, and rounds their scales on the way: after a
         # validation training would go on with other weights than after a resume.

@@ -5,19 +5,29 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+from modelwright.errors import Fault, InputError
+
 LIMITS = (Path("/sys/fs/cgroup/memory.max"), Path("/sys/fs/cgroup/memory/memory.limit_in_bytes"))
 """Where a container's limit stands: of control groups version 2, and of version 1."""
 USED = (Path("/sys/fs/cgroup/memory.current"), Path("/sys/fs/cgroup/memory/memory.usage_in_bytes"))
+USABLE = 0.9
+"""Of what is free. Chosen: others want some too, and a system that runs out of memory kills without a word."""
 
 
 def available_bytes() -> int:
     """What this process may still take: free memory of the GPU, or of the machine or container, its own included."""
-    import psutil
     import torch
 
     if torch.cuda.is_available():
         free, _ = torch.cuda.mem_get_info()
         return int(free) + int(torch.cuda.memory_reserved())
+    return processor_bytes()
+
+
+def processor_bytes() -> int:
+    """The same of the processor's memory, whether there is a GPU or not."""
+    import psutil
+
     return free_bytes() + int(psutil.Process().memory_info().rss)
 
 
@@ -41,7 +51,10 @@ def weight_shapes(folder: Path) -> dict[str, tuple[int, ...]]:
     """
     index, whole = folder / "model.safetensors.index.json", folder / "model.safetensors"
     if index.is_file():
-        files = {folder / name for name in json.loads(index.read_text(encoding="utf-8"))["weight_map"].values()}
+        try:
+            files = {folder / name for name in json.loads(index.read_text(encoding="utf-8"))["weight_map"].values()}
+        except (ValueError, KeyError, AttributeError, TypeError) as error:
+            raise _damaged(index, f"is no index of weights: {error}") from error
     else:
         files = {whole} if whole.is_file() else set(folder.glob("*.safetensors"))
     found: dict[str, tuple[int, ...]] = {}
@@ -51,10 +64,28 @@ def weight_shapes(folder: Path) -> dict[str, tuple[int, ...]]:
 
 
 def shapes_in(path: Path) -> dict[str, tuple[int, ...]]:
-    """Name -> shape of every weight in a safetensors file; only its header is read."""
-    with path.open("rb") as opened:
-        header = json.loads(opened.read(int.from_bytes(opened.read(8), "little")))
-    return {name: tuple(each["shape"]) for name, each in header.items() if name != "__metadata__"}
+    """Name -> shape of every weight in a safetensors file; only its header is read.
+
+    Raises:
+        InputError: it is not there, cut short or no such file.
+    """
+    try:
+        size = path.stat().st_size
+        with path.open("rb") as opened:
+            length = int.from_bytes(opened.read(8), "little")
+            header = json.loads(opened.read(min(length, size)))
+        weights = {name: each for name, each in header.items() if name != "__metadata__"}
+        shapes = {name: tuple(each["shape"]) for name, each in weights.items()}
+        end = 8 + length + max((each["data_offsets"][1] for each in weights.values()), default=0)
+    except (OSError, ValueError, KeyError, AttributeError, TypeError) as error:
+        raise _damaged(path, f"cannot be read: {error}") from error
+    if size < end:
+        raise _damaged(path, f"has {size:,} bytes, and its header tells of {end:,}: it is cut short")
+    return shapes
+
+
+def _damaged(path: Path, what: str) -> InputError:
+    return InputError(Fault("model.base", f"{path} {what}", "a whole file", "copy or download the model again"))
 
 
 def _number(path: Path) -> int | None:

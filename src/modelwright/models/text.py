@@ -107,25 +107,30 @@ def tokenizer_in(folder: Path) -> Any:
 
     try:
         tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
-    except (OSError, ValueError) as error:
+    except Exception as error:  # the library that reads tokenizer.json raises no narrower one
         raise InputError(Fault(str(folder), f"holds no tokenizer: {error}", "tokenizer.json")) from error
     if not tokenizer.is_fast:
         raise InputError(Fault(str(folder), "holds a tokenizer that is not of the fast kind", "tokenizer.json"))
     return tokenizer
 
 
-def tokenizer_from(folder: Path) -> Any:
-    """The fast tokenizer in `folder`, with a token to pad with.
+def tokenizer_from(folder: Path, *, rows: int | None = None) -> Any:
+    """The fast tokenizer in `folder`, with a token to pad with: its own, or its end or unknown token.
+
+    Args:
+        folder: In transformers' layout.
+        rows: How many tokens the model's embedding has, where that is known; a token beyond them is none to pad with.
 
     Raises:
         InputError: there is none, or it has no token to pad with.
     """
     tokenizer = tokenizer_in(folder)
-    if tokenizer.pad_token_id is None:
-        tokenizer.pad_token = tokenizer.eos_token or tokenizer.unk_token
-    if tokenizer.pad_token_id is None:
-        raise InputError(Fault(str(folder), "its tokenizer has no pad, end or unknown token", "one to pad with"))
-    return tokenizer
+    for name in (tokenizer.pad_token, tokenizer.eos_token, tokenizer.unk_token):
+        if name is not None and (rows is None or tokenizer.convert_tokens_to_ids(name) < rows):
+            tokenizer.pad_token = name
+            return tokenizer
+    found = "its tokenizer has no pad, end or unknown token" + ("" if rows is None else " that the model has a row for")
+    raise InputError(Fault(str(folder), found, "one to pad with"))
 
 
 def longest_tokens(folder: Path) -> int:

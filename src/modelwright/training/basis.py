@@ -50,6 +50,8 @@ class Basis:
         threads: A sum over so many parts is rounded otherwise than over another number.
         processes: That train together.
         compiler: Of the network's blocks; empty where they are not compiled.
+        layout: `sharded` where several processes share the weights out; sums are then taken in another order. Empty
+            where that is not decided yet.
     """
 
     plan: str
@@ -62,6 +64,7 @@ class Basis:
     threads: int
     processes: int = 1
     compiler: str = ""
+    layout: str = ""
 
 
 def basis_of(dataset: Dataset, plan: Plan, base: Path | str | None = None, *, processes: int = 1) -> Basis:
@@ -143,6 +146,9 @@ def changes(found: dict[str, Any] | None, basis: Basis, *, step: int, folder: Pa
         for name, word in words.items()
         if (found.get(name) or None) != (now[name] or None)
     ]
+    layouts = found.get("layout", ""), now["layout"]
+    if all(layouts) and layouts[0] != layouts[1]:
+        changed.append(f"weights {layouts[1]} (before: {layouts[0]})")
     return [f"it went on after step {step} with {', '.join(changed)}"] if changed else []
 
 

@@ -106,7 +106,7 @@ def fresh_text_encoder(
 def _network(
     schema: Schema, train: pl.DataFrame, base: Path | str, settings: dict[str, Any], *, outputs: int
 ) -> tuple[Network, Any]:
-    from modelwright.models.networks import scratch
+    from modelwright.models.networks import pretrained, scratch
     from modelwright.models.text import tokenizer_from
 
     if isinstance(base, str) and schema.kind == "text":
@@ -117,25 +117,8 @@ def _network(
             found = f"{base!r} takes {entry.kind}, the input is {schema.kind}"
             raise InputError(Fault("model.base", found, f"a model of {schema.kind}"))
         return scratch(entry.family, entry.config, outputs=outputs, image_size=settings["image_size"]), None
-    network = pretrained_network(base, outputs=outputs)
-    return network, tokenizer_from(base) if schema.kind == "text" else None
-
-
-def pretrained_network(base: Path, *, outputs: int, pooled: bool = True) -> Network:
-    """The network whose encoder is the pre-trained model in `base`, with a fresh head.
-
-    Raises:
-        InputError: it cannot be loaded, or weights of it are missing.
-    """
-    from modelwright.models.networks import pretrained
-
-    try:
-        return pretrained(base, outputs=outputs, pooled=pooled)
-    except InputError:
-        raise
-    except (OSError, ValueError, KeyError, RuntimeError) as error:
-        found = f"{base} cannot be loaded: {error}"
-        raise InputError(Fault("model.base", found, "config.json and model.safetensors of one model")) from error
+    network = pretrained(base, outputs=outputs)
+    return network, tokenizer_from(base, rows=network.rows) if schema.kind == "text" else None
 
 
 def _texts(schema: Schema, parts: tuple[pl.DataFrame, ...], tokenizer: Any, max_length: int) -> list[Tokens]:

@@ -12,7 +12,7 @@ import polars as pl
 from modelwright.errors import RefusedError
 from modelwright.models.catalogue import catalogue
 from modelwright.models.image import pixel_bytes
-from modelwright.models.room import available_bytes, free_bytes
+from modelwright.models.room import USABLE, available_bytes, free_bytes, processor_bytes
 from modelwright.models.text import texts_of, tokenizer_in
 from modelwright.records import LANGUAGE_TASKS, Estimate, Schema, Setting
 from modelwright.training.consider import ADAPTED, RANK
@@ -20,14 +20,19 @@ from modelwright.training.job import watched_among
 from modelwright.training.rules import image_size
 from modelwright.training.work import Footprint, footprint_of_files
 
-USABLE = 0.9
-"""Of what is free. Chosen: others want some too, and a system that runs out of memory kills without a word."""
 LONGEST = 50
 """Texts, by characters, among which the one of most tokens is looked for."""
 
 
 def micro_batches(
-    schema: Schema, train: pl.DataFrame, base: Path, settings: dict[str, Any], *, held: int, free: int | None = None
+    schema: Schema,
+    train: pl.DataFrame,
+    base: Path,
+    settings: dict[str, Any],
+    *,
+    held: int,
+    free: int | None = None,
+    beside: int | None = None,
 ) -> Setting:
     """Into how many pieces a batch of texts is cut so that the training fits; nothing is loaded for that.
 
@@ -38,13 +43,22 @@ def micro_batches(
         settings: Of the training: `batch_size`, `max_length`, `rank`, `quantised`.
         held: Bytes that the process holds already.
         free: Bytes that it may hold; what the machine or its container has where None.
+        beside: The same of the processor's memory, where a GPU trains.
 
     Raises:
         RefusedError: it does not fit even one example at a time; the message says what would.
     """
+    beside = processor_bytes() if beside is None and free is None else beside
     free = available_bytes() if free is None else free
     length = _longest_tokens(schema, train, base, settings["max_length"])
     footprint = _footprint(base, settings, length=length)
+    room = free if beside is None else beside
+    if footprint.whole > USABLE * room:
+        raise RefusedError(
+            f"{base.name} takes {_gigabytes(footprint.whole)} of the processor's memory in float32, in which it is read"
+            f" and adapters are merged into it, and {_gigabytes(room)} are free. Name a smaller model as model.base, or"
+            " take a larger machine"
+        )
     pieces = _pieces(footprint, held=held, free=free)
     if pieces == 1:
         return Setting(1, "a batch fits in memory")

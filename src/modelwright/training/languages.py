@@ -56,7 +56,7 @@ def build_language(
     note("reading the examples")
     predictor = LanguageModel(schema, network, Wording(max_length=settings["max_length"]), tokenizer)
     if schema.task == "generation":
-        _set_wording(predictor, train, model=str(base), scratch=isinstance(base, str))
+        _set_wording(predictor, train, validation, model=str(base), scratch=isinstance(base, str))
     watched = train[watched_among(len(train), len(validation))]
     learnt, notes = _learnt(predictor, schema, train, settings)
     return Job(
@@ -100,7 +100,9 @@ def _network(
     return language_from_scratch(entry.family, "causal", {**entry.config, **sizes}), tokenizer, ()
 
 
-def _set_wording(predictor: LanguageModel, train: pl.DataFrame, *, model: str, scratch: bool) -> None:
+def _set_wording(
+    predictor: LanguageModel, train: pl.DataFrame, validation: pl.DataFrame, *, model: str, scratch: bool
+) -> None:
     """How prompts are put, and how long an answer may be: by the model's own template, or ours from scratch.
 
     A pre-trained model without one only goes on with texts: it is taught in the words in which the ladder asks it as it
@@ -110,7 +112,8 @@ def _set_wording(predictor: LanguageModel, train: pl.DataFrame, *, model: str, s
     plain = not (scratch or tokenizer.chat_template)
     if plain:
         tokenizer.chat_template = plain_source(tokenizer)
-    asking = predictor.settle_asking(model=model, roles=roles_of(talks_of(schema, train)))
+    roles = roles_of(talks_of(schema, train)) | roles_of(talks_of(schema, validation))
+    asking = predictor.settle_asking(model=model, roles=roles)
     if asking.template.ours:
         tokenizer.chat_template = asking.template.source  # saved with the tokenizer, so that others put prompts alike
     longest = asking.answer_tokens(train, max_length=how.max_length)

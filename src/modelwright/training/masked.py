@@ -73,7 +73,8 @@ def _network(schema: Schema, train: pl.DataFrame, base: Path | str, settings: di
     from modelwright.models.vocabulary import learn_masking_tokenizer
 
     if isinstance(base, Path):
-        network, tokenizer = language_in(base, "masked"), tokenizer_from(base)
+        network = language_in(base, "masked")
+        tokenizer = tokenizer_from(base, rows=network.vocabulary.out_features)
         if tokenizer.mask_token_id is None:
             found = f"{base}: its tokenizer has no mask token"
             raise InputError(Fault("model.base", found, "one", "set mask_token in its tokenizer_config.json"))

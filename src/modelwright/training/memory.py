@@ -13,7 +13,8 @@ from functools import cache
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
-from modelwright.errors import ModelwrightError, ResourceError
+from modelwright.errors import ModelwrightError, RefusedError, ResourceError
+from modelwright.models.room import USABLE, available_bytes
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -66,6 +67,26 @@ def within_memory(batch_size: int, *, kept: str = "") -> Iterator[None]:
         todo = f"set training.batch_size to {batch_size // 2} or less" if batch_size > 1 else "name a smaller model"
         said = str(error).strip().partition("\n")[0]
         raise ResourceError(f"memory does not hold a batch of {batch_size} ({said}); {todo}{kept}") from error
+
+
+def check_batch(held: int, activations: float, *, examples: int) -> None:
+    """Return where a batch fits into what is free.
+
+    Args:
+        held: Bytes that the process holds, the optimizer's state included.
+        activations: Bytes that the batch leaves for the backward pass.
+        examples: Of the batch.
+
+    Raises:
+        RefusedError: it does not; the message says what would.
+    """
+    free = available_bytes()
+    if held + activations <= USABLE * free:
+        return
+    fitting = int(examples * (USABLE * free - held) / activations)
+    todo = f"set training.batch_size to {fitting} or less" if fitting > 0 else "name a smaller model as model.base"
+    needed = (held + activations) / 1e9
+    raise RefusedError(f"a batch of {examples} needs about {needed:.1f} GB, and {free / 1e9:.1f} GB are free; {todo}")
 
 
 class Peak:

@@ -25,7 +25,7 @@ from modelwright.training import checkpoint as checkpoints
 from modelwright.training.job import Job
 from modelwright.training.line import Line, fitted, shapes_of
 from modelwright.training.loop import Recipe, Step, steps
-from modelwright.training.memory import memory_bytes, saved_bytes
+from modelwright.training.memory import check_batch, memory_bytes, saved_bytes
 from modelwright.training.optim import Optimizer
 from modelwright.training.start import read_first
 from modelwright.training.trained import Trained, begin
@@ -89,6 +89,9 @@ def probe(job: Job, truth_N: np.ndarray, *, metric: str, precision: str, reads: 
         precision: That of the run.
         reads: The run starts with the frozen encoder's features.
         place: A folder on the disk that checkpoints will be written to.
+
+    Raises:
+        RefusedError: a batch does not fit into memory; the message says what would.
     """
     first = job.order(0)[0][:1]
     length = int(job.train.lengths_N[first[0]])
@@ -189,6 +192,9 @@ def _largest(job: Job, batch: np.ndarray, run: Callable[[np.ndarray], float]) ->
     """The activations of the largest batch, and what it needs where trying it would take too long, else 0.
 
     Activations grow with the number of examples of one length, so an eighth of the batch tells them.
+
+    Raises:
+        RefusedError: the whole batch does not fit into memory.
     """
     piece = batch[: max(1, len(batch) // 8)]
     run(piece)  # the first step of all makes the optimizer's state
@@ -196,6 +202,7 @@ def _largest(job: Job, batch: np.ndarray, run: Callable[[np.ndarray], float]) ->
     with saved_bytes(job.network) as saved:
         seconds = run(piece)
     activations = round(sum(saved.values()) * len(batch) / len(piece))
+    check_batch(before, activations / job.settings["micro_batches"], examples=len(batch))
     if seconds * len(batch) / len(piece) <= LONGEST_SECONDS or len(piece) == len(batch):
         run(batch)
         return activations, 0

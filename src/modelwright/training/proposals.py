@@ -20,13 +20,13 @@ def proposals(
     Args:
         space: What there is to choose, by name.
         tried: The choices of each trial, and its loss.
-        seed: What is drawn is drawn from it.
+        seed: What is drawn is drawn from it, by its last 32 bits.
         startup: Before so many trials, choices are drawn at random.
     """
     import optuna
 
     optuna.logging.set_verbosity(optuna.logging.ERROR)
-    sampler = optuna.samplers.TPESampler(seed=seed, n_startup_trials=startup, multivariate=True)
+    sampler = optuna.samplers.TPESampler(seed=seed % 2**32, n_startup_trials=startup, multivariate=True)
     study = optuna.create_study(sampler=sampler)
     for params, loss in tried:
         study.add_trial(optuna.trial.create_trial(params=params, distributions=space, value=loss))

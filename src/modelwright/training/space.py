@@ -53,7 +53,9 @@ def space(
     """
     asked, job = problem.training, forecast.job
     methods = [method]
-    if problem.model.method == "auto" and method == "full" and schema.kind == "text" and not missing("lora"):
+    fresh = schema.masked and job.network.fresh  # adapters would leave the layer that guesses words as it is
+    adaptable = method == "full" and schema.kind == "text" and not fresh and not missing("lora")
+    if problem.model.method == "auto" and adaptable:
         methods.append("lora")
     scratch, rates = isinstance(base, str), {}
     for each in methods:

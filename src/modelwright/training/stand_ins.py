@@ -12,7 +12,7 @@ from modelwright.data.parts import targets_N as targets_of
 from modelwright.models.features.design import fit_design
 from modelwright.models.fitting.chain import fit_chain
 from modelwright.models.fitting.each import label_scores
-from modelwright.models.fitting.linear import logistic, predictor_of, svm
+from modelwright.models.fitting.linear import logistic, predictor_of, shares, svm
 from modelwright.models.fitting.nearest_answer import nearest_by_words
 from modelwright.models.fitting.ngram import fit_ngram
 from modelwright.models.fitting.ridge import ridge
@@ -50,6 +50,8 @@ def _linear(schema: Schema, part: pl.DataFrame) -> Linear:
         scores = ridge(features, (targets_N - targets_N.mean()) / deviation, ALPHA)
         return predictor_of(schema, design, scores, targets_N)
     local_N = np.unique(targets_N, return_inverse=True)[1]
+    if local_N.max() < 1 or not features.shape[1]:  # a part may show one class alone
+        return predictor_of(schema, design, shares(local_N, features.shape[1]), targets_N)
     fit = svm if schema.kind == "text" else logistic
     return predictor_of(schema, design, fit(features, local_N, STRENGTH), targets_N)
 

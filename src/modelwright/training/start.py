@@ -46,6 +46,8 @@ def start_head(job: Job, group: Group, progress: Callable[[Progress], None]) -> 
     if job.predictor.schema.task == "tagging":
         tokens, targets, seed = *_tagged(job), job.settings["seed"]
         set_tag_head(job.network, tokens, targets, precision=job.settings["precision"], seed=seed)
+        if group.sharded:
+            reshard(job.network)
         return
     encoder = job.network.encoder
     if group.sharded:  # and so already in the shape for training: read as one worker alone would

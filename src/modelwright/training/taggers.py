@@ -13,7 +13,7 @@ from modelwright.data.parts import targets_N
 from modelwright.models.predictors.tagger import Reading, Tagger
 from modelwright.models.words import tags_of
 from modelwright.records import Schema
-from modelwright.training.encoders import fresh_text_encoder, pretrained_network
+from modelwright.training.encoders import fresh_text_encoder
 from modelwright.training.job import Inputs, Job, built_on, spread
 from modelwright.training.objectives import IGNORED, OBJECTIVES
 
@@ -57,12 +57,14 @@ def build_tagger(
 
 
 def _network(schema: Schema, train: pl.DataFrame, base: Path | str, settings: dict[str, Any]) -> tuple[Network, Any]:
+    from modelwright.models.networks import pretrained
     from modelwright.models.text import tokenizer_from
 
     tags = 1 + 2 * len(schema.classes)
     if isinstance(base, str):
         return fresh_text_encoder(schema, train, base, settings, outputs=tags, pooled=False)
-    return pretrained_network(base, outputs=tags, pooled=False), tokenizer_from(base)
+    network = pretrained(base, outputs=tags, pooled=False)
+    return network, tokenizer_from(base, rows=network.rows)
 
 
 def _part(predictor: Tagger, examples: pl.DataFrame) -> tuple[Inputs, Inputs]:

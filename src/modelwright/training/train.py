@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -153,6 +153,7 @@ def _made(asked: _Asked, basis: Basis, group: Group, sharding: str) -> Run | Non
     with Peak() as peak, TemporaryDirectory() as spare:
         job = asked.built("cpu" if group.workers > 1 else None)
         group.sharded = chosen(sharding, job.network, group, asked.settings)
+        basis = replace(basis, layout="sharded" if group.sharded else "whole")
         if not (group.sharded or asked.settings["quantised"]):
             job.network.to(best_device())
         under = under_way(
@@ -192,8 +193,8 @@ def _saved(asked: _Asked, job: Job, under: UnderWay, status: Status, *, clock: C
     if under.group.sharded:  # what is saved is whole, and no worker's network is
         job = asked.built("cpu")
         under.held = begin(job)
-    take_best(under, asked.folder)
     with checkpoints.writing(asked.folder, "the predictor", "the checkpoints are intact"):
+        take_best(under, asked.folder)
         made = finish(job, asked.dataset, asked.plan, under, status, clock=clock, peak=peak, folder=asked.folder)
         keep(made, under.basis, asked.folder)
     return made

@@ -63,13 +63,20 @@ class Trained:
         as_they_were(network)
         if not settings["rank"]:
             return
-        from modelwright.models.adapters import merged, save_adapters
+        import torch
+
+        from modelwright.models.adapters import merged, save_adapters, taken_off
 
         if adapters is not None:
             save_adapters(network.transformer, adapters)
         exact = settings["precision"] == "fp32" and not settings["quantised"]
         place = self.job.device
-        network.put(merged(network.transformer, base=None if exact else _base(self.job)))
+        if not exact:
+            put_on = taken_off(network.transformer)
+            network.put(torch.nn.Identity())  # the adapted weights go before those in float32 come
+            release()
+            network.put(put_on(_base(self.job)))
+        network.put(merged(network.transformer))
         _move(network, place)
 
     def optimizer(self, *, learning_rate: float, scaled: bool = False) -> Optimizer:

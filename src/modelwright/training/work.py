@@ -34,12 +34,14 @@ class Footprint:
         trained: How many weights move.
         activations: What the largest batch keeps for the way back.
         examples: Of that batch.
+        whole: The model in float32, as the processor holds it where it is read, and where adapters are merged into it.
     """
 
     weights: float
     trained: int
     activations: float
     examples: int
+    whole: float = 0.0
 
     def total(self, *, micro_batches: int = 1) -> float:
         """Weights, gradients (4 bytes), AdamW's two moments (8) and activations, with what allocators waste."""
@@ -139,7 +141,7 @@ def footprint_of_files(folder: Path, *, rank: int, quantised: bool, examples: in
         finer = sum(_product(shape) for name, shape in products.items() if name.removesuffix(".weight").endswith(FINER))
         held += (FOUR_BITS - 4.0) * (in_products - finer) + (1.0 - 4.0) * finer
     activations = ACTIVATION_FACTOR / 2 * activation_bytes(sizes, examples=examples, tokens=length)
-    return Footprint(held + 4.0 * (trained if rank else 0), trained, activations, examples)
+    return Footprint(held + 4.0 * (trained if rank else 0), trained, activations, examples, whole=4.0 * count)
 
 
 def _product(shape: tuple[int, ...]) -> int:

@@ -6,6 +6,7 @@ the answer, and a column with the answer. Two columns of plain texts (a prompt a
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -14,6 +15,7 @@ import polars as pl
 
 from modelwright.data.conversations.forms import Form, form_of
 from modelwright.data.conversations.turns import (
+    SPEAKER,
     Turn,
     Unfit,
     answered_with,
@@ -133,10 +135,19 @@ def _listed(row: dict[str, Any]) -> list[Turn]:
 
 def _paired(row: dict[str, Any]) -> list[Turn]:
     """A list of turns and the list of those that follow."""
-    more = row["more"]
-    listed = str(more or "").lstrip().startswith("[")
-    after = parsed(more, "the completion") if listed else [{"role": "assistant", "content": more}]
+    after = _turns_or_text(row["more"])
     return turns_of([*parsed(row["turns"], "the prompt"), *after])
+
+
+def _turns_or_text(more: Any) -> list[Any]:
+    """What follows a prompt: turns, where it is a list of them; else one answer, which may begin like a list."""
+    try:
+        found = json.loads(str(more))
+    except (ValueError, RecursionError):
+        found = None
+    if isinstance(found, list) and found and all(isinstance(each, dict) and each.keys() & SPEAKER for each in found):
+        return found
+    return [{"role": "assistant", "content": more}]
 
 
 def _instructed(row: dict[str, Any]) -> list[Turn]:

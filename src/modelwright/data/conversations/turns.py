@@ -21,6 +21,9 @@ ROLES = {
 }
 """What public sets call a role, and what it is."""
 
+SPEAKER = frozenset(("role", "from"))
+"""Where a turn says who speaks: in OpenAI's form, and in ShareGPT's."""
+
 TOOLS = "Tools that can be called, described as JSON:\n"
 """What stands in the system turn before the descriptions that a set keeps beside the turns."""
 

@@ -74,7 +74,7 @@ def _fit_vectors(schema: Schema, train: pl.DataFrame, local_N: np.ndarray, seed:
     design, features = fit_design(schema, train)
     classes = int(local_N.max()) + 1
     if classes < 2 or not features.shape[1]:
-        return design, _shares(local_N, features.shape[1])
+        return design, shares(local_N, features.shape[1])
     cells = np.count_nonzero(features) if isinstance(features, np.ndarray) else features.nnz
     part = np.arange(len(train))
     if len(part) > TUNING_COUNT:
@@ -120,7 +120,7 @@ def _spread(coefficients_KF: np.ndarray, intercepts_K: np.ndarray) -> Scores:
     return Scores(np.ascontiguousarray(coefficients_KF.T), np.asarray(intercepts_K, dtype=np.float64))
 
 
-def _shares(local_N: np.ndarray, width: int) -> Scores:
+def shares(local_N: np.ndarray, width: int) -> Scores:
     """Scores that answer with the shares of the classes, for features that tell nothing."""
     shares_K = np.bincount(local_N) / len(local_N)
     return Scores(np.zeros((width, len(shares_K)), dtype=np.float32), np.log(shares_K))
@@ -157,10 +157,10 @@ def _fit_logistic(schema: Schema, train: pl.DataFrame, local_N: np.ndarray, seed
 
     if local_N.max() < 1:
         design, features = fit_design(schema, train)
-        return design, _shares(local_N, features.shape[1])
+        return design, shares(local_N, features.shape[1])
     stratified = folds_N(local_N, 5, seed=seed, stratified=True)
     designs = designs_of(schema, train)
     _, design, features, c = choose(schema, designs, local_N, by_fits(logistic), LOGISTIC_C, stratified, loss, seed)
     if not features.shape[1]:
-        return design, _shares(local_N, 0)
+        return design, shares(local_N, 0)
     return design, logistic(features, local_N, c)
