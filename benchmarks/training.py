@@ -1,6 +1,6 @@
 """Training beside the tools that people use: the same model, data, seeds and epochs, alternating, in one run.
 
-    python benchmarks/training.py [--quick] [--only encoder|accuracy|language|adapters]
+    python benchmarks/training.py [--quick] [--only encoder|accuracy|language|adapters] [--seeds 0 1 2]
 
 Peers run in an environment of their own, benchmarks/.peers, made on first use from the same constraints. A rate is the
 median of runs that alternate between the contestants (A B C D A B C D); a wall time is from a model and texts in files
@@ -17,6 +17,8 @@ import os
 import subprocess
 import sys
 import venv
+from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from statistics import median
 from tempfile import TemporaryDirectory
@@ -28,6 +30,8 @@ HERE = Path(__file__).resolve().parent
 DATA = Path(os.environ.get("MODELWRIGHT_SHARED_DATA", HERE.parent.parent / "shared/data"))
 PEERS = HERE / ".peers"
 RESULTS = HERE / "results" / "training.json"
+CURVES = HERE / "results" / "accuracy"
+SEEDS = (0, 1, 2)
 MODES = {"default": "HF Trainer, defaults", "bf16": "HF Trainer, bf16", "grouped": "HF Trainer, bf16, group_by_length"}
 TARGETS = {"default": (4.0, 8.0), "bf16": (2.2, 4.0), "grouped": (1.2, 2.0)}
 """What the project set itself: the ratio of rates, and of wall times to the accuracy that the peer ends with."""
@@ -100,29 +104,37 @@ def encoder(*, quick: bool) -> list[Told]:
     ]
 
 
-def accuracy(*, quick: bool) -> list[Told]:
-    """The same for three epochs and three seeds: accuracy, and wall time to that with which each peer ends."""
+def accuracy(*, quick: bool, seeds: Sequence[int] = SEEDS) -> list[Told]:
+    """The same for three epochs: accuracy, and wall time to that with which each peer ends.
+
+    A seed takes half an hour, so each is kept as it ends; the rows are about all that are kept.
+    """
     if quick:
         return []
-    files, other, rows = _banking(), peers(), []
-    seeds, curves = range(3), {name: [] for name in ("ours", *MODES)}
+    files, other = _banking(), peers()
     for seed in seeds:
-        curves["ours"].append(run(sys.executable, "encoder_ours.py", *files, "--seed", seed)["curve"])
+        curves = {"ours": run(sys.executable, "encoder_ours.py", *files, "--seed", seed)["curve"]}
         for mode in MODES:
-            curves[mode].append(run(other, "encoder_hf.py", *files, "--mode", mode, "--seed", seed)["curve"])
+            curves[mode] = run(other, "encoder_hf.py", *files, "--mode", mode, "--seed", seed)["curve"]
+        CURVES.mkdir(parents=True, exist_ok=True)
+        (CURVES / f"{seed}.json").write_text(json.dumps(curves) + "\n")
+    return _beside_ends([json.loads(path.read_text()) for path in sorted(CURVES.glob("*.json"))])
+
+
+def _beside_ends(kept: list[dict[str, list[Told]]]) -> list[Told]:
+    """The rows of `accuracy`, of each seed's curves."""
+    rows, mine, count = [], [curves["ours"][-1]["accuracy"] for curves in kept], len(kept)
     for mode, what in MODES.items():
-        ends = [curve[-1]["accuracy"] for curve in curves[mode]]
-        mine = [curve[-1]["accuracy"] for curve in curves["ours"]]
-        rows.append(
-            row(f"encoder: accuracy after 3 epochs beside {what}", mean(mine), mean(ends), "accuracy", target=1.0)
+        ends = [curves[mode][-1] for curves in kept]
+        theirs = mean([end["accuracy"] for end in ends])
+        name = f"encoder: accuracy after 3 epochs beside {what}"
+        rows.append(row(name, mean(mine), theirs, "accuracy", target=1.0, seeds=count))
+        own = median(first_at(curves["ours"], end["accuracy"]) for curves, end in zip(kept, ends, strict=True))
+        taken = median(end["seconds"] for end in ends)
+        timed = row(
+            f"encoder: seconds to the accuracy of {what}", own, taken, "s", target=TARGETS[mode][1], seeds=count
         )
-        times = [
-            (first_at(curve, end), peer[-1]["seconds"])
-            for curve, peer, end in zip(curves["ours"], curves[mode], ends, strict=True)
-        ]
-        own, theirs = median(each[0] for each in times), median(each[1] for each in times)
-        name = f"encoder: seconds to the accuracy of {what}"
-        rows.append({**row(name, own, theirs, "s", target=TARGETS[mode][1]), "ratio": theirs / own})
+        rows.append({**timed, "ratio": taken / own})
     return rows
 
 
@@ -280,9 +292,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--quick", action="store_true", help="rates alone, in under five minutes")
     parser.add_argument("--only", choices=sorted(SECTIONS))
+    parser.add_argument("--seeds", type=int, nargs="+", default=SEEDS, help="those of the section accuracy")
     asked = parser.parse_args()
+    sections = {**SECTIONS, "accuracy": partial(accuracy, seeds=asked.seeds)}
     rows = []
-    for name, section in SECTIONS.items():
+    for name, section in sections.items():
         if asked.only in (None, name):
             rows += show(section(quick=asked.quick))
     merge(RESULTS, rows)

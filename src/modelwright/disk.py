@@ -16,6 +16,12 @@ def sync(path: Path) -> None:
         os.close(descriptor)
 
 
+def sync_all(folder: Path) -> None:
+    """Return when `folder` and every file and folder under it is on the disk."""
+    for path in (*folder.rglob("*"), folder):
+        sync(path)
+
+
 def file_sha256(path: Path) -> str:
     """The SHA-256 of the file at `path`, in hexadecimal."""
     with path.open("rb") as file:

@@ -7,7 +7,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from modelwright.disk import file_sha256, sync
+from modelwright.disk import file_sha256, sync, sync_all
 from modelwright.errors import IntegrityError
 
 SUMS = "SHA256SUMS"
@@ -64,12 +64,6 @@ def verify(folder: Path) -> dict[str, Any]:
     if faults:
         raise IntegrityError(f"{folder} is not the package that was made: " + "; ".join(faults))
     return manifest
-
-
-def sync_all(folder: Path) -> None:
-    """Have every file and folder under `folder` on disk before the caller goes on."""
-    for path in [*folder.rglob("*"), folder]:
-        sync(path)
 
 
 def publish(partial: Path, final: Path) -> bool:

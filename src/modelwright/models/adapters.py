@@ -61,11 +61,6 @@ def save_adapters(model: nn.Module, folder: Path) -> None:
     (folder / "README.md").unlink(missing_ok=True)  # a form for a model card, with nothing filled in
 
 
-def merged(model: nn.Module) -> nn.Module:
-    """The plain model with its adapters added into the weights."""
-    return model.merge_and_unload()
-
-
 def taken_off(model: nn.Module) -> Callable[[nn.Module], nn.Module]:
     """What puts the adapters of `model`, which is not kept for it, on another of its kind: on the model in full
     precision, where the adapted one is not, as adding to fewer bits would round again.

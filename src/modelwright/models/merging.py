@@ -6,16 +6,15 @@ All that reads a model's folder (its sizes, its tokenizer, what a run that goes 
 from __future__ import annotations
 
 import json
-import math
 import shutil
 from importlib.util import find_spec
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from modelwright.disk import sync
+from modelwright.disk import sync, sync_all
 from modelwright.errors import Fault, InputError, ResourceError
-from modelwright.models.room import free_bytes, shapes_in, weight_shapes
+from modelwright.models.room import free_bytes, shapes_in, weights_count
 from modelwright.records import digest
 
 CONFIG, WEIGHTS = "adapter_config.json", "adapter_model.safetensors"
@@ -89,8 +88,7 @@ def merged_folder(adapter: Path, base: Path, *, cache: Path, name: str) -> Path:
         _copy_tokenizer(adapter if any((adapter / each).is_file() for each in _TOKENIZERS) else base, made)
         about = f"the model is {base} with the adapters of {adapter} merged into its weights"
         (made / ABOUT).write_text(about, encoding="utf-8")
-        for path in (*made.iterdir(), made, aside):
-            sync(path)
+        sync_all(aside)
         try:
             aside.rename(found.parent)
         except OSError:
@@ -249,7 +247,7 @@ def _copy_tokenizer(folder: Path, to: Path) -> None:
 
 
 def _check_room(base: Path, cache: Path) -> None:
-    needed = 4 * sum(math.prod(shape) for shape in weight_shapes(base).values())
+    needed = 4 * weights_count(base)
     for what, free in (("memory", free_bytes()), (f"the disk of {cache}", shutil.disk_usage(cache).free)):
         if needed > free:
             raise ResourceError(

@@ -56,9 +56,9 @@ class Network(nn.Module):  # type: ignore[misc]  # torch is not followed by mypy
         self.encoder = transformer
 
     @property
-    def rows(self) -> int:
-        """How many tokens its table has."""
-        return int(self.encoder.get_input_embeddings().num_embeddings)
+    def table(self) -> nn.Embedding:
+        """The embeddings of its tokens; only a model of texts has them."""
+        return self.encoder.get_input_embeddings()
 
     def features(self, inputs: dict[str, Tensor]) -> Tensor:
         """The pooled features (N, D), or those of each token (N, T, D); float32."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from pathlib import Path
 
 from modelwright.errors import Fault, InputError
@@ -61,6 +62,11 @@ def weight_shapes(folder: Path) -> dict[str, tuple[int, ...]]:
     for path in sorted(files):
         found |= shapes_in(path)
     return found
+
+
+def weights_count(folder: Path) -> int:
+    """How many weights the model in `folder` has."""
+    return sum(map(math.prod, weight_shapes(folder).values()))
 
 
 def shapes_in(path: Path) -> dict[str, tuple[int, ...]]:

@@ -118,7 +118,7 @@ def _network(
             raise InputError(Fault("model.base", found, f"a model of {schema.kind}"))
         return scratch(entry.family, entry.config, outputs=outputs, image_size=settings["image_size"]), None
     network = pretrained(base, outputs=outputs)
-    return network, tokenizer_from(base, rows=network.rows) if schema.kind == "text" else None
+    return network, tokenizer_from(base, rows=network.table.num_embeddings) if schema.kind == "text" else None
 
 
 def _texts(schema: Schema, parts: tuple[pl.DataFrame, ...], tokenizer: Any, max_length: int) -> list[Tokens]:

@@ -97,26 +97,30 @@ class Forecast:
             validate_every: Steps between two validations.
         """
         validations = 1 + math.ceil(steps / validate_every)
-        training, saves = self.steps_seconds(steps), self._saves(steps=steps, validate_every=validate_every)
+        training = self.steps_seconds(steps)
         return {
             "starting": self.start_seconds,
             "training": training,
             "validating": validations * (self.validation_seconds - self.probe.save_seconds),
-            "saving": saves * self.probe.save_seconds,
+            "saving": self._saves(training, validations - 1) * self.probe.save_seconds,
             "finishing": self.end_seconds,
         }
 
-    def _saves(self, *, steps: int, validate_every: int) -> int:
-        """Checkpoints that are written: at each validation, and each minute between two."""
-        intervals = math.ceil(steps / validate_every)
-        between = self.steps_seconds(steps) / max(1, intervals)
+    def _saves(self, training: float, intervals: int) -> int:
+        """Checkpoints that are written: at each validation, and each minute between two.
+
+        Args:
+            training: Seconds that all steps take.
+            intervals: Between validations.
+        """
+        between = training / max(1, intervals)
         return 1 + intervals * (1 + int(between // (EVERY_SECONDS + self.probe.save_seconds)))
 
-    def disk_bytes(self, *, steps: int, validate_every: int) -> float:
+    def disk_bytes(self, training: float, intervals: int) -> float:
         """The most that the run's folder holds, where the best checkpoint is none of the newest: while one more is
-        written, or with the predictor.
+        written, or with the predictor; as `_saves`.
         """
-        saves = min(self._saves(steps=steps, validate_every=validate_every), KEPT + 3)
+        saves = min(self._saves(training, intervals), KEPT + 3)
         first = 4.0 * self.probe.trained_count  # there are no moments before the first step
         sizes = [first] + [self.footprint.checkpoint_bytes] * (saves - 1)
         return max(sum(sizes[-KEPT - 2 :]), sum(sizes[-KEPT - 1 :]) + 4.0 * self.probe.weights_count)
@@ -173,7 +177,7 @@ def estimated(forecast: Forecast, *, steps: int, validate_every: int) -> Estimat
         peak_memory_bytes=Interval(memory, 0.95 * memory, 1.1 * memory),
         cost=Interval(0.0, 0.0, 0.0),
         parts=parts,
-        disk_bytes=forecast.disk_bytes(steps=steps, validate_every=validate_every),
+        disk_bytes=forecast.disk_bytes(parts["training"], math.ceil(steps / validate_every)),
         tier=needed,
         tier_reason=why,
         rented=offers,

@@ -11,7 +11,7 @@ from pydantic import TypeAdapter
 from pydantic_core import to_json
 
 from modelwright.data.parts import read_part, targets_N
-from modelwright.disk import file_sha256, sync
+from modelwright.disk import file_sha256, sync, sync_all
 from modelwright.errors import IntegrityError
 from modelwright.evaluation.decision import decided
 from modelwright.evaluation.intervals import all_intervals
@@ -85,8 +85,8 @@ def finish(
 
 def keep(run: Run, basis: Basis, folder: Path) -> None:
     """Put the record beside what it is about; only then are the checkpoints, which are not needed any more, removed."""
-    for path in (*(folder / "predictor").rglob("*"), folder):
-        sync(path)
+    sync_all(folder / "predictor")
+    sync(folder)
     kept = {"basis": dataclasses.asdict(basis), "run": json.loads(to_json(run, inf_nan_mode="strings"))}
     checkpoints.write_whole(folder / RECORD, json.dumps(kept))
     shutil.rmtree(folder / "checkpoints", ignore_errors=True)

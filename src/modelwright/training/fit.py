@@ -48,16 +48,16 @@ def micro_batches(
     Raises:
         RefusedError: it does not fit even one example at a time; the message says what would.
     """
-    beside = processor_bytes() if beside is None and free is None else beside
+    if beside is None:
+        beside = processor_bytes() if free is None else free
     free = available_bytes() if free is None else free
     length = _longest_tokens(schema, train, base, settings["max_length"])
     footprint = _footprint(base, settings, length=length)
-    room = free if beside is None else beside
-    if footprint.whole > USABLE * room:
+    if footprint.whole > USABLE * beside:
         raise RefusedError(
             f"{base.name} takes {_gigabytes(footprint.whole)} of the processor's memory in float32, in which it is read"
-            f" and adapters are merged into it, and {_gigabytes(room)} are free. Name a smaller model as model.base, or"
-            " take a larger machine"
+            f" and adapters are merged into it, and {_gigabytes(beside)} are free. Name a smaller model as model.base,"
+            " or take a larger machine"
         )
     pieces = _pieces(footprint, held=held, free=free)
     if pieces == 1:

@@ -17,7 +17,7 @@ from modelwright.models.text import Tokens
 from modelwright.training.job import Inputs, Job
 
 if TYPE_CHECKING:
-    from torch import Tensor, nn
+    from torch import Tensor
 
 LOW = 1000
 """A padding id below this keeps its number."""
@@ -39,7 +39,7 @@ class Lean:
             return
         import torch
 
-        table = _table(self.job.network)
+        table = self.job.network.table
         with torch.no_grad():
             self.full_VD[self.rows] = table.weight
         table.weight = torch.nn.Parameter(self.full_VD, requires_grad=table.weight.requires_grad)
@@ -58,7 +58,7 @@ def lean(job: Job) -> Lean:
     validation = second.features.tokens if isinstance(second.features, Pieces) else second.features
     if not isinstance(validation, Tokens):
         return Lean(job)
-    table = _table(job.network)
+    table = job.network.table
     low = np.arange(train.pad + 1 if train.pad < LOW else 0)  # RoBERTa's kin count positions by the pad's own id
     used = np.unique(np.concatenate([train.flat, validation.flat, low, [train.pad]]))
     if len(used) > WORTH * table.num_embeddings:
@@ -83,7 +83,3 @@ def _renumbered(inputs: Inputs, places: np.ndarray) -> Inputs:
     part = inputs.features
     assert isinstance(part, Tokens | Pieces)
     return replace(inputs, features=part.renumbered(places))
-
-
-def _table(network: nn.Module) -> nn.Embedding:
-    return network.encoder.get_input_embeddings()

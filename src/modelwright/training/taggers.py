@@ -64,7 +64,7 @@ def _network(schema: Schema, train: pl.DataFrame, base: Path | str, settings: di
     if isinstance(base, str):
         return fresh_text_encoder(schema, train, base, settings, outputs=tags, pooled=False)
     network = pretrained(base, outputs=tags, pooled=False)
-    return network, tokenizer_from(base, rows=network.rows)
+    return network, tokenizer_from(base, rows=network.table.num_embeddings)
 
 
 def _part(predictor: Tagger, examples: pl.DataFrame) -> tuple[Inputs, Inputs]:

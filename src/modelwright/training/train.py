@@ -193,8 +193,8 @@ def _saved(asked: _Asked, job: Job, under: UnderWay, status: Status, *, clock: C
     if under.group.sharded:  # what is saved is whole, and no worker's network is
         job = asked.built("cpu")
         under.held = begin(job)
+    take_best(under, asked.folder)
     with checkpoints.writing(asked.folder, "the predictor", "the checkpoints are intact"):
-        take_best(under, asked.folder)
         made = finish(job, asked.dataset, asked.plan, under, status, clock=clock, peak=peak, folder=asked.folder)
         keep(made, under.basis, asked.folder)
     return made

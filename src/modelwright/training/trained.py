@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from modelwright.errors import IntegrityError
 from modelwright.models.room import available_bytes
 from modelwright.records import LANGUAGE_TASKS
+from modelwright.training.checkpoint import writing
 from modelwright.training.job import Job
 from modelwright.training.memory import release
 from modelwright.training.optim import Optimizer, adamw, muon
@@ -53,6 +54,9 @@ class Trained:
 
         Args:
             adapters: Where to write the adapters by themselves, if there are any.
+
+        Raises:
+            ResourceError: the disk is full.
         """
         from modelwright.models.attention import use_own
         from modelwright.models.compiled import as_they_were
@@ -65,10 +69,11 @@ class Trained:
             return
         import torch
 
-        from modelwright.models.adapters import merged, save_adapters, taken_off
+        from modelwright.models.adapters import save_adapters, taken_off
 
         if adapters is not None:
-            save_adapters(network.transformer, adapters)
+            with writing(adapters.parent, "the adapters"):
+                save_adapters(network.transformer, adapters)
         exact = settings["precision"] == "fp32" and not settings["quantised"]
         place = self.job.device
         if not exact:
@@ -76,7 +81,7 @@ class Trained:
             network.put(torch.nn.Identity())  # the adapted weights go before those in float32 come
             release()
             network.put(put_on(_base(self.job)))
-        network.put(merged(network.transformer))
+        network.put(network.transformer.merge_and_unload())
         _move(network, place)
 
     def optimizer(self, *, learning_rate: float, scaled: bool = False) -> Optimizer:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -132,20 +133,15 @@ def footprint_of_files(folder: Path, *, rank: int, quantised: bool, examples: in
     from modelwright.models.eight_bits import FINER
 
     sizes, shapes = sizes_of(folder), weight_shapes(folder)
-    count = sum(_product(shape) for shape in shapes.values())
+    count = sum(map(math.prod, shapes.values()))
     products = {name: shape for name, shape in shapes.items() if len(shape) == 2 and "embed" not in name}
-    in_products = sum(_product(shape) for shape in products.values())
+    in_products = sum(map(math.prod, products.values()))
     trained = sum(rank * sum(shape) for shape in products.values()) if rank else count
     held = 4.0 * count
     if quantised:
-        finer = sum(_product(shape) for name, shape in products.items() if name.removesuffix(".weight").endswith(FINER))
+        finer = sum(
+            math.prod(shape) for name, shape in products.items() if name.removesuffix(".weight").endswith(FINER)
+        )
         held += (FOUR_BITS - 4.0) * (in_products - finer) + (1.0 - 4.0) * finer
     activations = ACTIVATION_FACTOR / 2 * activation_bytes(sizes, examples=examples, tokens=length)
     return Footprint(held + 4.0 * (trained if rank else 0), trained, activations, examples, whole=4.0 * count)
-
-
-def _product(shape: tuple[int, ...]) -> int:
-    count = 1
-    for each in shape:
-        count *= each
-    return count

@@ -6,7 +6,6 @@ the answer, and a column with the answer. Two columns of plain texts (a prompt a
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -142,10 +141,10 @@ def _paired(row: dict[str, Any]) -> list[Turn]:
 def _turns_or_text(more: Any) -> list[Any]:
     """What follows a prompt: turns, where it is a list of them; else one answer, which may begin like a list."""
     try:
-        found = json.loads(str(more))
-    except (ValueError, RecursionError):
-        found = None
-    if isinstance(found, list) and found and all(isinstance(each, dict) and each.keys() & SPEAKER for each in found):
+        found = parsed(more, "the completion")
+    except Unfit:
+        found = []
+    if found and all(isinstance(each, dict) and each.keys() & SPEAKER for each in found):
         return found
     return [{"role": "assistant", "content": more}]
 

@@ -6,7 +6,6 @@ holds, so they are counted before they are loaded.
 
 from __future__ import annotations
 
-import math
 import time
 from collections.abc import Callable
 from functools import partial
@@ -23,7 +22,7 @@ from modelwright.models.fitting.prompted import fit_base, fit_few_shot, fit_prom
 from modelwright.models.portions import by_length
 from modelwright.models.predictors.few_shot import FewShot
 from modelwright.models.predictors.language_model import TOGETHER, LanguageModel
-from modelwright.models.room import available_bytes, weight_shapes
+from modelwright.models.room import available_bytes, weights_count
 from modelwright.records import Schema, Task
 
 USABLE = 0.8
@@ -56,7 +55,7 @@ def _rung(
 ) -> Rung:
     def seconds(schema: Schema, train: pl.DataFrame) -> float:
         placing = reading_seconds(schema, train) if places and find_encoder() is not None else 0.0
-        return 3 + _weights(folder) / WEIGHTS_PER_SECOND + placing
+        return 3 + weights_count(folder) / WEIGHTS_PER_SECOND + placing
 
     task: Task = "language-modeling" if fit is fit_base else "generation"
     kept = partial(_applies, folder)
@@ -70,16 +69,12 @@ def _applies(folder: Path, schema: Schema, count: int) -> str | None:
         check_direction(folder, "causal")
     except InputError as error:
         return error.faults[0].found
-    needed, free = 4 * _weights(folder), available_bytes()
+    needed, free = 4 * weights_count(folder), available_bytes()
     if not needed:
         return f"{folder} holds no weights in safetensors files"
     if needed > USABLE * free:
         return f"its weights take {needed / 1e9:.1f} GB, and {free / 1e9:.1f} GB of memory are free"
     return None
-
-
-def _weights(folder: Path) -> int:
-    return sum(math.prod(shape) for shape in weight_shapes(folder).values())
 
 
 def _writing_seconds(predictor: LanguageModel | FewShot, examples: pl.DataFrame, left: float) -> float:
