@@ -34,6 +34,7 @@ from modelwright.models.text import Tokens, tokenizer_from  # noqa: E402
 from modelwright.records import Column, Schema  # noqa: E402
 from modelwright.training.job import Inputs, Job  # noqa: E402
 from modelwright.training.loop import Recipe, steps  # noqa: E402
+from modelwright.training.memory import pages_kept  # noqa: E402
 from modelwright.training.objectives import IGNORED, OBJECTIVES  # noqa: E402
 from modelwright.training.trained import begin  # noqa: E402
 
@@ -89,9 +90,10 @@ def fetch(positions: np.ndarray):
 
 recipe = Recipe(steps=asked.steps, warmup=0.05, precision="bf16")
 optimizer = held_job.optimizer(learning_rate=2e-4)
-for step in steps(job.network, job.objective, optimizer, recipe, order=order, fetch=fetch):
-    marks.append(time.perf_counter())
-    losses.append(step.loss)
+with pages_kept():
+    for step in steps(job.network, job.objective, optimizer, recipe, order=order, fetch=fetch):
+        marks.append(time.perf_counter())
+        losses.append(step.loss)
 rate = sum(counts[WARM:]) / (marks[-1] - marks[WARM - 1])
 peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
 frozen = [each for each in job.network.parameters() if not each.requires_grad] + list(job.network.buffers())

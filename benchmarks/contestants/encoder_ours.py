@@ -28,6 +28,7 @@ from modelwright.models.predictors.transformer import outputs_NK  # noqa: E402
 from modelwright.records import Column, Schema  # noqa: E402
 from modelwright.training.job import build  # noqa: E402
 from modelwright.training.loop import steps  # noqa: E402
+from modelwright.training.memory import pages_kept  # noqa: E402
 from modelwright.training.optim import adamw  # noqa: E402
 from modelwright.training.parallel import ALONE  # noqa: E402
 from modelwright.training.start import start_head  # noqa: E402
@@ -77,10 +78,11 @@ if asked.steps < 0:
 optimizer = adamw(job.network, learning_rate=5e-5)
 loop = steps(job.network, job.objective, optimizer, job.recipe(), order=job.order, fetch=job.fetch)
 started, before, units = time.perf_counter(), paused, 0
-for step in loop:
-    units += step.units
-    if asked.steps < 0 and (step.number % max(1, batches // 10) == 0 or step.number == settings["steps"]):
-        note(step.number)
+with pages_kept():
+    for step in loop:
+        units += step.units
+        if asked.steps < 0 and (step.number % max(1, batches // 10) == 0 or step.number == settings["steps"]):
+            note(step.number)
 seconds = time.perf_counter() - started - (paused - before)
 print(
     json.dumps({"samples_per_second": units / seconds, "seconds": time.perf_counter() - began - paused, "curve": curve})

@@ -28,6 +28,7 @@ from modelwright.models.text import Tokens  # noqa: E402
 from modelwright.records import Column, Schema  # noqa: E402
 from modelwright.training.job import Inputs, Job  # noqa: E402
 from modelwright.training.loop import Recipe, steps  # noqa: E402
+from modelwright.training.memory import pages_kept  # noqa: E402
 from modelwright.training.objectives.vocabulary import NextToken  # noqa: E402
 from modelwright.training.streams import Stream  # noqa: E402
 from modelwright.training.trained import begin  # noqa: E402
@@ -81,12 +82,13 @@ recipe = Recipe(steps=asked.steps, warmup=0.05, precision="bf16", seed=asked.see
 marks: list[float] = []
 curve: list[dict[str, float]] = []
 began, paused = time.perf_counter(), 0.0
-for step in steps(network, objective, optimizer, recipe, order=held.job.order, fetch=held.job.fetch):
-    marks.append(time.perf_counter())
-    if asked.curve and (step.number % max(1, asked.steps // 20) == 0 or step.number == asked.steps):
-        stopped = time.perf_counter()
-        curve.append({"seconds": stopped - began - paused, "step": step.number, "loss": validation_loss()})
-        paused += time.perf_counter() - stopped
-        marks[-1] = time.perf_counter()
+with pages_kept():
+    for step in steps(network, objective, optimizer, recipe, order=held.job.order, fetch=held.job.fetch):
+        marks.append(time.perf_counter())
+        if asked.curve and (step.number % max(1, asked.steps // 20) == 0 or step.number == asked.steps):
+            stopped = time.perf_counter()
+            curve.append({"seconds": stopped - began - paused, "step": step.number, "loss": validation_loss()})
+            paused += time.perf_counter() - stopped
+            marks[-1] = time.perf_counter()
 learnt = (len(marks) - WARM) * BATCH * CONTEXT
 print(json.dumps({"tokens_per_second": learnt / (marks[-1] - marks[WARM - 1]), "curve": curve}))

@@ -212,6 +212,29 @@ def test_what_is_free_is_given_back() -> None:
 
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="the heap of glibc")
+def test_what_is_freed_is_there_for_the_next_step() -> None:
+    """Forty tensors of 40 MB in turn, each of 9,766 pages of 4 kB, or of 20 large ones; then all is given back.
+
+    Some may find their place nibbled at by something small, and take another.
+    """
+    import resource
+
+    import torch
+
+    def faults() -> int:
+        before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+        for _ in range(40):
+            torch.ones(10_000_000)
+        return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
+
+    before = faults()
+    with memory.pages_kept():
+        kept, held = faults(), memory.memory_bytes()
+    assert kept < before / 2
+    assert memory.memory_bytes() < held - 20e6
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="the heap of glibc")
 def test_memory_does_not_grow_with_every_new_length() -> None:
     """Products of 100 new shapes after 80 others: their kernels took 110 MB where torch keeps 1,024 of them."""
     program = """

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 EVERY_SECONDS = 0.02
 """Between two looks at the resident memory: a look takes 30 µs, and what lasts shorter hardly counts. Chosen."""
+_TRIM_THRESHOLD, _MMAP_THRESHOLD, _MMAP_MAX = -1, -3, -4
+"""Names of glibc's malloc.h."""
 
 
 def memory_bytes() -> int:
@@ -43,6 +45,29 @@ def release() -> None:
     library = _glibc()
     if library is not None:
         library.malloc_trim(0)
+
+
+@contextmanager
+def pages_kept() -> Iterator[None]:
+    """What is freed while this is entered stays with the process, and goes back to the system when it is left.
+
+    Otherwise the C library hands each large tensor back to the system, and the next step asks for it anew, page by
+    page. Losses and weights are the same to the bit; docs/training.md has what it gains. Only where the library is
+    glibc: mallopt(3).
+    """
+    library = _glibc()
+    if library is None:
+        yield
+        return
+    library.mallopt(_MMAP_MAX, 0)
+    library.mallopt(_TRIM_THRESHOLD, -1)
+    try:
+        yield
+    finally:
+        library.mallopt(_MMAP_MAX, 65536)  # its default
+        library.mallopt(_MMAP_THRESHOLD, 2**25)  # these two are where it comes to by itself as large tensors are freed
+        library.mallopt(_TRIM_THRESHOLD, 2**26)
+        release()
 
 
 @contextmanager

@@ -37,7 +37,7 @@ from modelwright.training.curve import learning_curve
 from modelwright.training.estimate import Forecast, estimated, repeated, with_cost
 from modelwright.training.fit import images_fit, micro_batches
 from modelwright.training.job import build, load_libraries
-from modelwright.training.memory import Peak, held_bytes, release, within_memory
+from modelwright.training.memory import Peak, held_bytes, pages_kept, release, within_memory
 from modelwright.training.past import corrected, kind_of_job
 from modelwright.training.preflight import preflight
 from modelwright.training.probe import probe
@@ -92,7 +92,8 @@ def plan(
     def note(what: str) -> None:
         progress(Progress("plan", what, 0))
 
-    return _network(dataset, problem, candidates, chosen, folder, metric, budget_seconds, note)
+    with pages_kept():  # as the run has it, which is measured here
+        return _network(dataset, problem, candidates, chosen, folder, metric, budget_seconds, note)
 
 
 def _network(

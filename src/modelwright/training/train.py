@@ -30,7 +30,7 @@ from modelwright.training.fit import still_fits
 from modelwright.training.job import Job, build, load_libraries
 from modelwright.training.logs import HISTORY
 from modelwright.training.loop import Step, steps
-from modelwright.training.memory import Peak, memory_bytes, release, within_memory
+from modelwright.training.memory import Peak, memory_bytes, pages_kept, release, within_memory
 from modelwright.training.parallel import Group, joined
 from modelwright.training.past import learn
 from modelwright.training.reporters import Reports, Subject, check
@@ -109,7 +109,7 @@ def train(
     load_libraries(asked.settings)
     if go_on is None:
         still_fits(plan.estimate)
-    with joined(place) as group:
+    with joined(place) as group, pages_kept():
         return group.record(_made(asked, basis, group, sharding), Run)
 
 
