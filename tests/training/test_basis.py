@@ -70,6 +70,7 @@ def test_what_goes_on_on_a_gpu_is_not_called_exact(device: str, exact: bool, tmp
     begun(tmp_path, basis, step=0)
     assert [begun(tmp_path, basis, step=7) for _ in range(2)] == [said, said]
     run = identify(Run("", "p", str(tmp_path), "00", "completed", 9, 9, 0.1, {}, 1.0, 1, {}))
+    (tmp_path / "predictor").mkdir()
     keep(run, basis, tmp_path)
     assert finished(basis, tmp_path) == run
 
