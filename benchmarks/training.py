@@ -45,10 +45,10 @@ LANGUAGE_FLOPS = 6 * (6 * (4 * 384**2 + 3 * 384 * 1024) + 4096 * 384) + 12 * 6 *
 """Of a token, forward and backward: 6 for each weight in a product, 12 L D T of attention (Chowdhery et al. 2022,
 appendix B)."""
 ADAPTERS = {"default": "TRL, bf16, activations made again", "kept": "TRL, bf16, activations kept"}
-"""TRL makes activations again by default: less memory, more time. Ours does so in the first row too, in some blocks."""
+"""TRL makes activations again by default: less memory, more time. Ours does so in some blocks beside either:"""
+RECOMPUTED = {"default": 9, "kept": 3}
+"""Of our twelve, as many as it takes to stay well below the memory that is aimed at."""
 ADAPTERS_RATE, ADAPTERS_MEMORY = 2.7, 0.45
-RECOMPUTED = 9
-"""Of our twelve blocks in the row beside TRL's default: as many as it takes to stay well below that memory."""
 
 Told = dict[str, Any]
 
@@ -221,7 +221,7 @@ def adapters(*, quick: bool) -> list[Told]:
         count, own, told = (8 if quick else 12), {}, {}
         for _ in range(1 if quick else 3):
             for mode in ADAPTERS:
-                words = ("--steps", count, *(["--recompute", RECOMPUTED] if mode == "default" else []))
+                words = ("--steps", count, "--recompute", RECOMPUTED[mode])
                 own.setdefault(mode, []).append(run(sys.executable, "adapters_ours.py", model, rows_file, *words))
                 words = ("--steps", count, "--mode", mode)
                 told.setdefault(mode, []).append(run(other, "adapters_trl.py", model, rows_file, *words))

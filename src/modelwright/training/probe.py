@@ -41,8 +41,9 @@ STEPS_SECONDS, PORTIONS_SECONDS = 11.0, 2.5
 LONGEST_SECONDS = 6.0
 """The largest batch is tried only where it should take no longer than this; else memory is extrapolated. Chosen."""
 SETTLING = 60
-"""Further batches, in the run's own order, as far as there is time: what is freed in pieces is not reused whole, and
-memory rises for some dozens of steps (MiniLM, 32 and 8 texts: by 20 to 30% over the first ten)."""
+"""Further batches, in the run's own order, as far as there is time: the line goes through them too, and what is freed
+in pieces is not reused whole, so that memory rises for some dozens of steps (MiniLM, 32 and 8 texts: by 20 to 30% over
+the first ten)."""
 EPOCHS = 3
 """So many are looked through for the largest batch: the longest texts may stand in an epoch's last, small one."""
 LEAST_PLACES = 2
@@ -170,11 +171,11 @@ def _steps(job: Job, optimizer: Optimizer, precision: str) -> Stepped:
                 timed[place].append(run(batches[place]))
         if not largest_bytes and time.perf_counter() - began < STEPS_SECONDS:
             run(largest)  # after smaller ones it finds what they freed in pieces, and memory rises again
-    for batch in job.order(0)[:SETTLING] if not largest_bytes else []:
-        if time.perf_counter() - began < STEPS_SECONDS:
-            run(batch)
     again = {place: each[1:] for place, each in timed.items() if len(each) > 1}
     pairs = [(shapes[place], seconds) for place, each in (again or timed).items() for seconds in each]
+    for batch in job.order(0)[:SETTLING] if not largest_bytes else []:
+        if time.perf_counter() - began < STEPS_SECONDS:
+            pairs.append((*shapes_of([batch], lengths_N), run(batch)))
     return Stepped(
         line=fitted([shape for shape, _ in pairs], [seconds for _, seconds in pairs]),
         activation_bytes=activation_bytes,
