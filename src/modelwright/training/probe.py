@@ -175,7 +175,7 @@ def _steps(job: Job, optimizer: Optimizer, precision: str) -> Stepped:
     pairs = [(shapes[place], seconds) for place, each in (again or timed).items() for seconds in each]
     for batch in job.order(0)[:SETTLING] if not largest_bytes else []:
         if time.perf_counter() - began < STEPS_SECONDS:
-            pairs.append((*shapes_of([batch], lengths_N), run(batch)))
+            pairs.append((shapes_of([batch], lengths_N)[0], run(batch)))
     return Stepped(
         line=fitted([shape for shape, _ in pairs], [seconds for _, seconds in pairs]),
         activation_bytes=activation_bytes,
