@@ -76,7 +76,7 @@ def test_every_fault_is_said_at_once() -> None:
         "training.epochs",
         "constraints.latency",
     }
-    assert "did you mean split?" in found["data.splitt"]
+    assert "did you mean split" in found["data.splitt"]
     assert "did you mean metric?" in found["metrc"]
     assert "did you mean latency_ms?" in found["constraints.latency"]
     assert "add up to 1.2" in found["data.split"]

@@ -152,7 +152,7 @@ def test_a_data_set_of_spans(tmp_path: Path) -> None:
     dataset = prepare(problem, folder=tmp_path, to=tmp_path / "dataset")
     train = read_part(dataset, "train")
     assert dataset.schema.task == "tagging" and dataset.classes == ("name",)
-    assert dataset.parts["test"] == 5 and dataset.dropped == {"unseen_class": 1}
+    assert dataset.parts["test"] == 5 and dataset.dropped == {"near_duplicate": 5, "unseen_class": 1}
     assert {text[spans[0]["start"] : spans[0]["end"]] for text, spans in train.select("text", "spans").iter_rows()} == {
         "Anna"
     }

@@ -45,7 +45,7 @@ def test_folds_keep_apart_what_the_split_kept_apart() -> None:
     frame = pl.DataFrame({"t": ["a", "b"] * 20, "y": ["ham", "spam"] * 20})
     assert folds_within(dataset(TEXT, "80/10/10 by time (day)"), frame, 5, seed=0) is None
     assert folds_within(dataset(TEXT, "80/10/10, groups of team kept whole"), frame, 5, seed=0) is None
-    twins = folds_within(dataset(TEXT, "80/10/10, stratified by y, equal inputs kept together"), frame, 5, seed=0)
+    twins = folds_within(dataset(TEXT, "80/10/10, stratified by y, twins kept together"), frame, 5, seed=0)
     assert twins is not None and len(set(twins[::2])) == 1 and len(set(twins[1::2])) == 1
     plain = folds_within(dataset(TEXT, "80/10/10, stratified by y"), frame, 5, seed=0)
     assert plain is not None and np.bincount(plain).tolist() == [8] * 5

@@ -16,6 +16,9 @@ from modelwright.records import POSITION, Finding, Schema, Task
 IN_ORDER = "in the order of the text, cut where one part ends"
 """How a running text is split, in words that `folds_within` looks for."""
 
+TWINS_TOGETHER = "twins kept together"
+"""Likewise, where examples with the same inputs, or nearly, share a part."""
+
 _STRATA: dict[Task, str] = {"generation": "the length of the answers", "language-modeling": "length"}
 """What parts are made alike in, where it is not the output itself."""
 
@@ -90,7 +93,7 @@ def _how(problem: Problem, shares: tuple[float, float, float], schema: Schema, t
     if stated.group is not None:
         words.append(f"groups of {stated.group} kept whole")
     if twins:
-        words.append("equal inputs kept together")
+        words.append(TWINS_TOGETHER)
     if stated.time is None:
         words.append(f"seed {problem.seed}")
     return ", ".join(words)

@@ -27,6 +27,7 @@ from modelwright.data.parting import part_examples
 from modelwright.data.parts import OPEN, part_file
 from modelwright.data.seal import close_seal
 from modelwright.data.splits import PARTS, TEST, TRAIN, VALIDATION
+from modelwright.data.twins.settle import settle
 from modelwright.disk import file_sha256, sync
 from modelwright.errors import Fault, SourceError
 from modelwright.problem import Problem
@@ -36,7 +37,7 @@ FEWEST = 10
 """Examples that must be left: a tenth of fewer is none. Chosen: figures need hundreds, and will say so."""
 
 _SEVERITIES = ("error", "warning", "info")
-_STEPS = ("reading", "cleaning", "looking for leaks", "splitting", "writing")
+_STEPS = ("reading", "cleaning", "looking for near-duplicates", "looking for leaks", "splitting", "writing")
 
 
 def prepare(problem: Problem, *, folder: Path, to: Path, progress: Told | None = None, masked: bool = False) -> Dataset:
@@ -61,6 +62,9 @@ def prepare(problem: Problem, *, folder: Path, to: Path, progress: Told | None =
     gathered = gather(problem, folder=folder, progress=progress, masked=masked)
     _tell(progress, "cleaning")
     cleaned, official_N = _clean(gathered)
+    if not gathered.running:
+        _tell(progress, "looking for near-duplicates")
+        cleaned, official_N = settle(cleaned, official_N, gathered.test, gathered.schema, problem.data.duplicates)
     _check_enough(cleaned.examples, gathered.schema)
     _tell(progress, "looking for leaks")
     leaking = tuple(leaks(cleaned.examples, gathered.schema, gathered.others, problem.data.split))

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from modelwright.data.hashing import mixed
 from modelwright.errors import Fault, SourceError
 
 TRAIN, VALIDATION, TEST = 0, 1, 2
@@ -78,12 +79,8 @@ def _keys(values: np.ndarray, seed: int) -> np.ndarray:
     Depends on the example alone, so that dropping one example does not reshuffle the others.
     """
     with np.errstate(over="ignore"):
-        mixed = values.astype(np.uint64) * np.uint64(0x9E3779B97F4A7C15) + np.uint64(seed + 1) * np.uint64(
-            0xD1B54A32D192ED03
-        )
-        mixed = (mixed ^ (mixed >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-        mixed = (mixed ^ (mixed >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-    return np.asarray(mixed ^ (mixed >> np.uint64(31)))
+        keyed = np.uint64(seed + 1) * np.uint64(0xD1B54A32D192ED03)
+        return mixed(values.astype(np.uint64) * np.uint64(0x9E3779B97F4A7C15) + keyed)
 
 
 def _deal(strata: np.ndarray, keys: np.ndarray, shares: tuple[float, float, float], seed: int) -> np.ndarray:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from modelwright.problem.fields import Compute, Constraints, Data, Model, Problem, Split, Training
+from modelwright.problem.fields import Compute, Constraints, Data, Duplicates, Model, Problem, Split, Training
 from modelwright.problem.read import FILE, WORK, load, parse, survey
 
 __all__ = [
@@ -11,6 +11,7 @@ __all__ = [
     "Compute",
     "Constraints",
     "Data",
+    "Duplicates",
     "Model",
     "Problem",
     "Split",

@@ -1,4 +1,4 @@
-"""The fields of problem.yaml: 38, and 40 at most.
+"""The fields of problem.yaml: 39, and 40 at most.
 
 Each field's description is the comment in a new problem.yaml, the "expected" of its fault and its line in
 the documentation.
@@ -14,6 +14,8 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationIn
 from modelwright.records import Task
 
 Auto = Literal["auto"]
+Duplicates = Literal["auto", "drop", "group", "report"]
+"""What is done about examples that are nearly the same."""
 TASKS = get_args(Task)
 
 
@@ -88,6 +90,10 @@ class Data(Section):
     query: Filled | None = _says("SQL that gives the examples, where the source is a database", None)
     split: Split = _says("shares and what must not straddle two parts", Split())
     test: Filled | None = _says("file with the official test examples", None)
+    duplicates: Duplicates = _says(
+        "near-duplicates: drop the later one, group: keep both in one part, report, or auto: drop, in tables group",
+        "auto",
+    )
 
 
 class Model(Section):

@@ -18,7 +18,7 @@ _DROPPED = {
     "unreadable": "unreadable",
     "missing_output": "without an output",
     "exact_duplicate": "exact duplicates",
-    "near_duplicate": "near duplicates",
+    "near_duplicate": "near-duplicates",
     "conflicting_label": "with two labels",
 }
 _ANSWERED = {

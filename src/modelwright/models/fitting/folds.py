@@ -9,7 +9,9 @@ import numpy as np
 import polars as pl
 
 from modelwright.data.labels import several, strata_of
+from modelwright.data.parting import TWINS_TOGETHER
 from modelwright.data.parts import targets_N as targets_of
+from modelwright.data.twins import together
 from modelwright.models.predictors import Predictions, Predictor, as_predictions
 from modelwright.records import Dataset, Schema
 
@@ -56,15 +58,15 @@ def folds_within(dataset: Dataset, train: pl.DataFrame, count: int, *, seed: int
     """The folds of `train` that keep apart what the split kept apart; None where that cannot be done.
 
     A split by time, or in the order of a text, says that what is earlier answers for what is later: folds would let
-    the later answer for the earlier. Groups are not in the parts. Examples with equal inputs stay in one fold.
+    the later answer for the earlier. Groups are not in the parts. Twins stay in one fold.
     """
     ordered = any(said in dataset.split for said in (" by time (", " kept whole", " in the order of the text"))
     if len(train) < count or ordered:
         return None
     schema = dataset.schema
     groups_N = None
-    if "equal inputs kept together" in dataset.split:
-        groups_N = train.select(schema.names).hash_rows(seed=0).to_numpy()
+    if TWINS_TOGETHER in dataset.split:
+        groups_N = together(train, schema)
     if several(schema.task):
         strata_N = strata_of(train[schema.output])
         return folds_N(strata_N, count, seed=seed, stratified=True, groups_N=groups_N)
