@@ -18,7 +18,7 @@ from modelwright.data.twins.lsh import CROWD, likely_pairs, signatures
 from modelwright.data.twins.pairs import Pairs, chained
 from modelwright.data.twins.settle import settle
 from modelwright.data.twins.slips import slipped
-from modelwright.data.twins.texts import plain_texts, text_twins, word_pairs, word_pieces
+from modelwright.data.twins.texts import _pieces_in_common, plain_texts, text_twins, word_pairs, word_pieces
 from modelwright.problem import Duplicates
 from modelwright.records import POSITION, Column, Schema
 
@@ -140,7 +140,14 @@ def test_long_texts_with_slips_are_found() -> None:
     common = WORDS[:300]
     texts = [" ".join(chance.choices(common, k=chance.randint(150, 400))) for _ in range(300)]
     planted = texts + [typed_wrong(text, chance, 0.03) for text in texts[:50]] + [text[:-100] for text in texts[50:80]]
-    assert placed(text_twins(pl.Series(planted))) == [(place, 300 + place) for place in range(80)]
+    found = text_twins(pl.Series(planted))
+    assert placed(found) == [(place, 300 + place) for place in range(80)]
+    assert found.similarity_K.min() >= 0.65 and found.similarity_K.max() <= 1
+
+
+def test_pieces_in_common_are_counted_as_often_as_they_stand() -> None:
+    """ "card card" has twice the three pieces of "card", which has each once: 3 of 6 in common."""
+    assert _pieces_in_common(["card", "card card", "phone"], np.array([0, 0]), np.array([1, 2])).tolist() == [0.5, 0.0]
 
 
 def test_names_and_short_codes_have_no_twins() -> None:

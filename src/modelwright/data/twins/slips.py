@@ -16,7 +16,7 @@ SHARE = 0.08
 RARE, RARELY = 2, 0.01
 """A word that stands so often at most, or so rarely beside the other one, is a slip of it. Chosen: people misspell a
 word in 1 of 100 cases or less."""
-CUT = 0.6
+CUT = 0.7
 """Of a text that must be left when its end is cut off, else it says something else. Chosen."""
 
 

@@ -159,12 +159,12 @@ def _pieces_in_common(texts: list[str], left_k: np.ndarray, right_k: np.ndarray)
     from scipy.sparse import csr_array
 
     elements_E, starts_N = word_pieces(texts)
+    all_N = np.diff(starts_N)  # before the matrix takes the places over
     kinds, columns_E = np.unique(elements_E, return_inverse=True)
     shape = (len(texts), len(kinds))
     counts = csr_array((np.ones(len(columns_E), np.int32), columns_E, starts_N), shape=shape)
     counts.sum_duplicates()
     shared_k = counts[left_k].minimum(counts[right_k]).sum(axis=1)
-    all_N = np.diff(starts_N)
     return np.asarray(shared_k / (all_N[left_k] + all_N[right_k] - shared_k), float)
 
 
