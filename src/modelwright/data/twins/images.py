@@ -1,4 +1,4 @@
-"""Images that are nearly the same: written anew, made smaller or larger, brighter or darker, their edge cut off.
+"""Images that are nearly the same: written anew, made smaller or larger, brighter or darker, with noise.
 
 Each is looked at as a small grey picture. The signs of its slowest waves, which survive all this, are its fingerprint
 (a perceptual hash); pictures of like fingerprints are compared point by point.
@@ -26,7 +26,9 @@ BITS = 6
 """Bits of the fingerprint that one slot of a signature shows: of two that differ in 4 of 64 bits, .68 of the slots
 agree; in 8, .45; of two other images, .02."""
 ALIKE = 0.97
-"""Correlation of two small pictures from which they are twins."""
+"""Correlation of two small pictures from which they are twins. Measured: of 1,500 garments, hands or drawn characters,
+two that are none reach .974, .934 and .930 at most; written anew or in another size, 19 of 20 stay above .976. Where an
+edge was cut off it falls to .54 to .98: most of these are missed."""
 AT_ONCE = 512
 """Images that are decoded, or pairs that are compared, at once. Chosen."""
 
