@@ -132,6 +132,7 @@ def test_only_what_is_listed_completes() -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.skipif(not SHARED.is_dir(), reason="the shared data is not here")
 def test_tinyshakespeare_takes_no_more_than_published() -> None:
     """Witten-Bell 5-grams of characters, first 90% against last 10%, take 1.669 nats or 2.408 bits a character."""
     text = (SHARED / "lm" / "tinyshakespeare.txt").read_text()
